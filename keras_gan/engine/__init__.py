@@ -1,0 +1,26 @@
+"""What differs between the frameworks, behind the same few names.
+
+`Trainer` is a mixin for `keras.Model` that fits the one train step to what Keras expects of
+`train_step` on the backend at hand and compiles it. `value_and_grad`, `input_gradient`, `apply`,
+`normal` and `uniform` are what the step is written with. One module is imported, the one of the
+backend that Keras runs on.
+"""
+
+import importlib
+
+import keras
+
+BACKENDS = ("jax", "tensorflow", "torch")
+
+_backend = keras.backend.backend()
+_module = importlib.import_module(
+    f"keras_gan.engine.{_backend if _backend in BACKENDS else 'inference'}"
+)
+
+Trainer = _module.Trainer
+apply = _module.apply
+input_gradient = _module.input_gradient
+normal = _module.normal
+TRAINS = _backend in BACKENDS
+uniform = _module.uniform
+value_and_grad = _module.value_and_grad

@@ -1,0 +1,35 @@
+"""Keras backends without gradients (numpy, openvino): `predict` and `generate` work, `fit` not."""
+
+import keras
+
+
+class Trainer:
+    def fit(self, *args, **kwargs):
+        _refuse("fit")
+
+
+def _refuse(what):
+    raise RuntimeError(
+        f"Keras' {keras.backend.backend()} backend cannot compute gradients, which {what} needs; "
+        "set KERAS_BACKEND to tensorflow, torch or jax before importing keras."
+    )
+
+
+def value_and_grad(fn, variables):
+    _refuse("value_and_grad")
+
+
+def input_gradient(fn, x):
+    _refuse("input_gradient")
+
+
+def apply(optimizer, gradients, variables):
+    _refuse("apply")
+
+
+def normal(shape, seed):
+    return keras.random.normal(shape, seed=seed)
+
+
+def uniform(shape, seed):
+    return keras.random.uniform(shape, seed=seed)

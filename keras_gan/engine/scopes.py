@@ -1,0 +1,40 @@
+"""Scopes over the values of Keras variables, the same on every backend."""
+
+import keras
+from keras.src.backend.common.stateless_scope import get_stateless_scope
+
+
+def copied_scope():
+    """A new scope that starts from the values of the current one and keeps changes to itself.
+
+    Whatever is assigned inside is forgotten at its end, unless the caller reads it back: what a
+    pass that only looks (a penalty's) must do to statistics and seeds, and what keeps traced
+    values from leaking.
+    """
+    scope = keras.StatelessScope(collect_losses=True)
+    outer = get_stateless_scope()
+    if outer is not None:
+        scope.state_mapping.update(outer.state_mapping)
+    return scope
+
+
+def pure_step(step, groups, values, data):
+    """Runs a stateful step as a pure function of the variables' values.
+
+    Args:
+        step: Callable that takes `data`, reads and assigns Keras variables and returns logs.
+        groups: Lists of `keras.Variable`.
+        values: Lists of tensors, parallel to `groups`.
+        data: One batch.
+
+    Returns:
+        `(logs, new_values)`, the latter parallel to `groups`.
+    """
+    mapping = [
+        pair
+        for variables, tensors in zip(groups, values, strict=True)
+        for pair in zip(variables, tensors, strict=True)
+    ]
+    with keras.StatelessScope(state_mapping=mapping) as scope:
+        logs = step(data)
+    return logs, [[scope.get_current_value(v) for v in variables] for variables in groups]

@@ -1,0 +1,43 @@
+"""TensorFlow: gradient tapes inside the one function that Keras' trainer makes."""
+
+import keras
+import tensorflow as tf
+
+from keras_gan.engine.scopes import copied_scope
+
+
+def value_and_grad(fn, variables):
+    """Returns `(loss, aux), gradients` of `fn() -> (loss, aux)` with respect to `variables`."""
+    values = [v.value for v in variables]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        outputs = fn()
+    return outputs, tape.gradient(outputs[0], values)
+
+
+def input_gradient(fn, x):
+    """Returns the gradient of `sum(fn(x))` with respect to `x`, itself differentiable."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape, copied_scope():
+        tape.watch(x)
+        total = keras.ops.sum(fn(x))
+    return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def apply(optimizer, gradients, variables):
+    """Updates `variables`, some or all of those that the optimizer was built with."""
+    optimizer.apply(gradients, variables)
+
+
+def normal(shape, seed):
+    return keras.random.normal(shape, seed=seed)
+
+
+def uniform(shape, seed):
+    return keras.random.uniform(shape, seed=seed)
+
+
+class Trainer:
+    """Fits `_step(data) -> logs` to Keras' TensorFlow trainer."""
+
+    def train_step(self, data):
+        return self._step(data)

@@ -1,0 +1,62 @@
+"""Early, readable errors for bad input."""
+
+import difflib
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Returns `'name'; did you mean …? Known: ….`, the end of a one-line error."""
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+    return f"{name!r}{hint} Known: {', '.join(known) or 'none'}."
+
+
+def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
+    """Refuses training samples that could only train badly.
+
+    Args:
+        samples: Array `(n, *sample_shape)`: images as uint8 in 0…255 or floats in −1…1; other
+            samples (of any rank but that of images) as any finite floats.
+        sample_shape: The shape of one sample, as the generator makes it.
+
+    Raises:
+        ValueError: For no samples, another shape, NaN or infinity, or images out of range.
+        TypeError: For images that are neither uint8 nor float.
+    """
+    expected = "(n, " + ", ".join("any" if d is None else str(d) for d in sample_shape) + ")"
+    shape = tuple(samples.shape)
+    if len(shape) != len(sample_shape) + 1 or any(
+        want not in (None, got) for want, got in zip(sample_shape, shape[1:], strict=False)
+    ):
+        raise ValueError(
+            f"The generator makes samples of shape {expected}; got data of shape {shape}. "
+            "Resize the data, or build networks for its shape."
+        )
+    if shape[0] == 0:
+        raise ValueError(f"There are no samples in the data: its shape is {shape}.")
+    dtype = str(samples.dtype).removeprefix("torch.").split("'")[-1]
+    if "float" not in dtype:
+        if dtype != "uint8" and len(sample_shape) == 3:
+            raise TypeError(f"Images are uint8 in 0…255 or floats in −1…1; got {dtype}.")
+        return
+    low, high = _extremes(samples)
+    if not np.isfinite([low, high]).all():
+        raise ValueError("The data holds NaN or infinity; remove or mend those samples.")
+    if len(sample_shape) == 3 and (low < -1.001 or high > 1.001):
+        raise ValueError(
+            f"Float images must lie in −1…1; got values from {low:.4g} to {high:.4g}. "
+            "Give uint8 images, or scale them with images / 127.5 - 1."
+        )
+
+
+def _extremes(samples, chunk=4096):
+    # In chunks, so that no temporary of the data's size is made; NaN wins min and max.
+    lows, highs = [], []
+    for start in range(0, len(samples), chunk):
+        part = np.asarray(samples[start : start + chunk]).astype("float32", copy=False)
+        lows.append(part.min())
+        highs.append(part.max())
+    return float(np.min(lows)), float(np.max(highs))

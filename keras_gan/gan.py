@@ -1,0 +1,553 @@
+"""The GAN class: one adversarial train step, written once for every backend."""
+
+import copy
+import itertools
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+from keras.src.trainers.epoch_iterator import EpochIterator
+from keras.src.utils.tracking import no_automatic_dependency_tracking
+
+from keras_gan import engine, losses, penalties
+from keras_gan.errors import check_samples
+from keras_gan.optimizers import PairedOptimizer, scaled
+
+
+@keras.saving.register_keras_serializable(package="keras_gan")
+class GAN(engine.Trainer, keras.Model):
+    """A generator and a discriminator, trained against each other by `fit`.
+
+    The discriminator learns to tell real samples from generated ones, the generator to make
+    samples that it takes for real (Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1). Calling
+    the model calls the generator, so `predict`, `summary` and `export` do the natural thing.
+
+    Args:
+        generator: A built `keras.Model` from latents `(batch, …)` to samples `(batch, …)`. Its
+            input gives the latent shape and its output the sample shape. Samples of rank 3 are
+            images `(height, width, channels)` in −1…1 (end with tanh).
+        discriminator: A `keras.Model` from such samples to one logit each, `(batch, 1)`, without a
+            sigmoid.
+        loss: A name (`minimax`, `non_saturating`, `least_squares`, `wasserstein`, `hinge`) or an
+            object like `keras_gan.losses.AdversarialLoss`.
+        penalty: None, `"gradient_penalty"`, or an object like
+            `keras_gan.penalties.GradientPenalty`.
+        discriminator_steps: Discriminator updates per generator update, at least 1. Each batch is
+            split evenly over them, so that each sees fresh real samples.
+        ema_momentum: None, or the momentum in 0…1 of a moving average of the generator's weights,
+            which then serves `generate`, `predict` and `evaluate`. It starts lower, at
+            `(1 + t) / (10 + t)` after `t` updates, so that short runs do not show the start.
+        seed: Seed of the noise drawn in training; None takes one from `keras.utils`.
+
+    Raises:
+        ValueError: For networks that do not fit each other, and unknown names.
+    """
+
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        loss="non_saturating",
+        penalty=None,
+        discriminator_steps=1,
+        ema_momentum=None,
+        seed=None,
+        name=None,
+    ):
+        super().__init__(name=name)
+        self.latent_shape, self.sample_shape = _shapes(generator, discriminator)
+        if int(discriminator_steps) != discriminator_steps or discriminator_steps < 1:
+            raise ValueError(
+                f"discriminator_steps must be a whole number ≥ 1; got {discriminator_steps!r}."
+            )
+        if ema_momentum is not None and not 0 <= ema_momentum < 1:
+            raise ValueError(f"ema_momentum must be None or in 0…1 (1 excluded); got {ema_momentum}.")
+        self.generator = generator
+        self.discriminator = discriminator
+        self.loss_config, self.penalty_config = loss, penalty
+        self.adversarial_loss = losses.get(loss)
+        self.penalty = penalties.get(penalty)
+        self.discriminator_steps = int(discriminator_steps)
+        self.ema_momentum = ema_momentum
+        self.ema_generator = None if ema_momentum is None else _frozen_copy(generator)
+        self.seed = seed
+        self.noise = keras.random.SeedGenerator(seed)
+        self.step_means = _StepMeans(
+            ["d_loss", "g_loss", "d_real", "d_fake"] + ["penalty"] * (self.penalty is not None)
+        )
+        self._distances = []
+        self.built = True
+
+    # Compile, and everything Keras keeps of it.
+
+    @no_automatic_dependency_tracking
+    def compile(
+        self,
+        generator_optimizer="adam",
+        discriminator_optimizer="adam",
+        metrics=None,
+        jit_compile="auto",
+        steps_per_execution=1,
+        run_eagerly=False,
+    ):
+        """Sets the optimizers and the metrics.
+
+        Args:
+            generator_optimizer: A `keras.optimizers.Optimizer` or its name. `"adam"` is DCGAN's
+                `Adam(2e-4, beta_1=0.5)` (Radford et al. 2015, arXiv:1511.06434, section 4).
+            discriminator_optimizer: The same for the discriminator; another object.
+            metrics: Metrics of `(real, generated)`, for `evaluate` and `fit(validation_data=…)`:
+                `keras.metrics.Metric` objects, such as those of `keras_gan.metrics`.
+            jit_compile: Whether to compile the train step; `"auto"` takes what is faster.
+            steps_per_execution: Steps per call into the compiled function.
+            run_eagerly: Whether to run the train step as plain Python, for debugging.
+        """
+        pair = PairedOptimizer(
+            scaled(_optimizer(generator_optimizer), self.generator.dtype_policy),
+            scaled(_optimizer(discriminator_optimizer), self.discriminator.dtype_policy),
+        )
+        super().compile(
+            optimizer=pair,
+            jit_compile=jit_compile,
+            steps_per_execution=steps_per_execution,
+            run_eagerly=run_eagerly,
+        )
+        pair.build_pair(
+            self.generator.trainable_variables, self.discriminator.trainable_variables
+        )
+        self._distances = [keras.metrics.get(metric) for metric in metrics or []]
+        self._jit_setting = jit_compile
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return {}
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "generator_optimizer": serialize(self.optimizer.generator),
+            "discriminator_optimizer": serialize(self.optimizer.discriminator),
+            "metrics": [serialize(metric) for metric in self._distances],
+            "jit_compile": self._jit_setting,
+            "steps_per_execution": self.steps_per_execution,
+            "run_eagerly": self.run_eagerly,
+        }
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        named = lambda value: value if value is None or isinstance(value, str) else serialize(value)  # noqa: E731
+        return {
+            "generator": serialize(self.generator),
+            "discriminator": serialize(self.discriminator),
+            "loss": named(self.loss_config),
+            "penalty": named(self.penalty_config),
+            "discriminator_steps": self.discriminator_steps,
+            "ema_momentum": self.ema_momentum,
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        parts = {
+            key: keras.saving.deserialize_keras_object(value, custom_objects)
+            for key, value in config.items()
+            if isinstance(value, dict)
+        }
+        return cls(**(config | parts))
+
+    @property
+    def metrics(self):
+        return [self.step_means, *self._distances]
+
+    def get_metrics_result(self):
+        return self.step_means.result()
+
+    # The train step.
+
+    def _step(self, data):
+        """One adversarial step on a batch of real samples; returns the epoch's means so far."""
+        real = self._scaled(_samples(data))
+        batches = self._split(real)
+        # Outputs of the discriminator updates are averaged, as if they had been one.
+        d_loss, d_real, d_fake, *penalty = (
+            sum(outputs) / self.discriminator_steps
+            for outputs in zip(
+                *(self._update_discriminator(batch) for batch in batches), strict=True
+            )
+        )
+        g_loss = self._update_generator(ops.shape(batches[0])[0])
+        if self.ema_generator is not None:
+            self._update_average()
+        self.step_means.update_state([d_loss, g_loss, d_real, d_fake, *penalty])
+        return self.step_means.result()
+
+    def _update_discriminator(self, real):
+        fake = self.generator(self._latents(ops.shape(real)[0]), training=True)
+        critic = partial(self.discriminator, training=True)
+        uniform = partial(engine.uniform, seed=self.noise)
+        self.discriminator._clear_losses()
+
+        def objective():
+            real_logits, fake_logits = critic(real), critic(fake)
+            loss = self.adversarial_loss.discriminator(real_logits, fake_logits)
+            terms = [] if self.penalty is None else [self.penalty(critic, real, fake, uniform)]
+            loss = sum(terms + self.discriminator.losses, loss)
+            outputs = [loss, _float_mean(real_logits), _float_mean(fake_logits), *terms]
+            return self.optimizer.discriminator.scale_loss(loss), outputs
+
+        return self._minimize(objective, self.discriminator, self.optimizer.discriminator)
+
+    def _update_generator(self, batch_size):
+        latents = self._latents(batch_size)
+        self.generator._clear_losses()
+
+        def objective():
+            fake_logits = self.discriminator(self.generator(latents, training=True), training=True)
+            loss = self.adversarial_loss.generator(fake_logits)
+            loss = sum(self.generator.losses, loss)
+            return self.optimizer.generator.scale_loss(loss), [loss]
+
+        return self._minimize(objective, self.generator, self.optimizer.generator)[0]
+
+    def _minimize(self, objective, network, optimizer):
+        variables = network.trainable_variables
+        (_, outputs), gradients = engine.value_and_grad(objective, variables)
+        if variables:  # A frozen network still plays, but does not learn.
+            engine.apply(optimizer, gradients, variables)
+        return outputs
+
+    def _update_average(self):
+        updates = ops.cast(self.optimizer.iterations, "float32")
+        momentum = ops.minimum(self.ema_momentum, (1.0 + updates) / (10.0 + updates))
+        for average, variable in zip(
+            self.ema_generator.variables, self.generator.variables, strict=True
+        ):
+            if "float" in keras.backend.standardize_dtype(variable.dtype):
+                value = ops.cast(variable.value, average.dtype)
+                average.assign(value + ops.cast(momentum, average.dtype) * (average - value))
+            else:
+                average.assign(variable.value)
+
+    def _latents(self, batch_size):
+        return engine.normal((batch_size, *self.latent_shape), seed=self.noise)
+
+    def _scaled(self, samples):
+        if keras.backend.standardize_dtype(samples.dtype) == "uint8":
+            return ops.cast(samples, "float32") / 127.5 - 1.0
+        return ops.cast(samples, "float32")
+
+    def _split(self, real):
+        """Splits a batch evenly into one per discriminator step, dropping what is left over."""
+        steps = self.discriminator_steps
+        if steps == 1:
+            return [real]
+        batch, shape = ops.shape(real)[0], tuple(real.shape[1:])
+        # A last batch smaller than the number of steps serves several of them.
+        size = ops.maximum(batch // steps, 1) if real.shape[0] is None else max(batch // steps, 1)
+        if real.shape[0] is None or batch != size * steps:
+            real = ops.take(real, ops.arange(size * steps) % batch, axis=0)
+        # Strided rather than contiguous parts keep a batch that is sharded over devices local.
+        real = ops.reshape(real, (size, steps, *shape))
+        return [real[:, i] for i in range(steps)]
+
+    # Keras' methods.
+
+    def call(self, latents, training=False):
+        """Returns the generator's samples, those of its moving average outside training."""
+        network = self.generator if training or self.ema_generator is None else self.ema_generator
+        return network(latents, training=training)
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        **kwargs,
+    ):
+        """Trains both networks; like `keras.Model.fit`, with real samples alone.
+
+        Args:
+            x: Real samples: an array `(n, *sample_shape)`, images as uint8 in 0…255 or floats in
+                −1…1; or a `tf.data.Dataset`, torch `DataLoader`, `keras.utils.PyDataset`, Grain
+                loader or generator of such batches (of a tuple, the first element is taken).
+            y: Not used: there are no targets.
+            batch_size: Samples per step for arrays, split over the discriminator steps: with 5 of
+                them, `batch_size=320` gives each 64. Defaults to 32 per discriminator step.
+            epochs: As in Keras; so are `verbose`, `callbacks`, `validation_split` and the rest.
+            validation_data: Held-out real samples, for `evaluate` at the end of each epoch.
+
+        Returns:
+            A `keras.callbacks.History` with `d_loss` (with the penalty, if any), `g_loss`, the mean
+            logits `d_real` and `d_fake`, `penalty`, and `val_…` of all that `evaluate` gives.
+
+        Raises:
+            ValueError: Before the first step, for samples that do not fit.
+        """
+        if y is not None:
+            raise ValueError("A GAN has no targets: give `fit` the real samples alone, without y.")
+        if engine.TRAINS and not self.compiled:
+            raise ValueError("Call compile() before fit(); it sets the two optimizers.")
+        if any(isinstance(c, keras.callbacks.SwapEMAWeights) for c in _flat(callbacks)):
+            raise ValueError(
+                "SwapEMAWeights needs an optimizer's own average; a GAN averages its generator "
+                "with GAN(…, ema_momentum=0.999), and generate() and evaluate() use that average."
+            )
+        if batch_size is None and hasattr(x, "shape"):
+            batch_size = 32 * self.discriminator_steps
+        x = self._checked(x, batch_size)
+        if validation_data is not None:
+            held_out = validation_data[0] if _is_tuple(validation_data) else validation_data
+            validation_data = self._checked(held_out, None)
+        return super().fit(
+            x,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            **kwargs,
+        )
+
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        steps=None,
+        callbacks=None,
+        return_dict=False,
+        seed=0,
+        **kwargs,
+    ):
+        """Compares held-out real samples with as many generated ones.
+
+        Args:
+            x: Real samples, as for `fit`.
+            y: Not used.
+            batch_size: Samples per batch for arrays; defaults to 64.
+            verbose: Not used; pass `callbacks` to watch the progress.
+            steps: The number of batches; all by default.
+            callbacks: Keras callbacks or a `CallbackList`.
+            return_dict: Whether to return a dict rather than a list in its order.
+            seed: Seed of the latents; the same seed compares the same latents each time.
+
+        Returns:
+            `d_loss` (without penalty), `g_loss`, `d_real` and `d_fake` of the networks at rest
+            (no dropout, moving averages used), then the compiled metrics' results.
+        """
+        if hasattr(x, "shape"):
+            batch_size = batch_size or 64
+        if not kwargs.pop("_use_cached_eval_dataset", False):
+            x = self._checked(x, None)
+        batches = EpochIterator(x, batch_size=batch_size, steps_per_epoch=steps)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.callbacks.CallbackList(
+                callbacks, model=self, epochs=1, steps=batches.num_batches
+            )
+        random = np.random.default_rng(seed)
+        totals, count = np.zeros(4), 0
+        for metric in self._distances:
+            metric.reset_state()
+        callbacks.on_test_begin()
+        for step, _, [data] in batches:
+            callbacks.on_test_batch_begin(step)
+            real = ops.convert_to_numpy(_samples(data))
+            generated = self._generated(random, len(real))
+            totals += len(real) * self._compare(real, generated)
+            count += len(real)
+            for metric in self._distances:
+                metric.update_state(real, self._quantized(generated))
+            callbacks.on_test_batch_end(step)
+        logs = dict(zip(("d_loss", "g_loss", "d_real", "d_fake"), totals / count, strict=True))
+        for metric in self._distances:
+            result = metric.result()
+            logs.update(result if isinstance(result, dict) else {metric.name: result})
+        logs = {name: float(value) for name, value in logs.items()}
+        callbacks.on_test_end(logs)
+        return logs if return_dict else list(logs.values())
+
+    def _compare(self, real, generated):
+        """Losses and mean logits of one batch, as floats, with both networks at rest."""
+        real = ops.convert_to_numpy(self._scaled(ops.convert_to_tensor(real)))
+        logits = [self.discriminator.predict_on_batch(batch) for batch in (real, generated)]
+        loss = self.adversarial_loss
+        return np.array(
+            [
+                float(loss.discriminator(*map(ops.convert_to_tensor, logits))),
+                float(loss.generator(ops.convert_to_tensor(logits[1]))),
+                *(np.mean(batch, dtype="float64") for batch in logits),
+            ]
+        )
+
+    def generate(self, num_samples, seed=None, batch_size=64):
+        """Generates samples.
+
+        Args:
+            num_samples: How many, at least 1.
+            seed: Same seed, same samples on every backend; None draws new ones at each call.
+            batch_size: Samples per call of the generator.
+
+        Returns:
+            A NumPy array `(num_samples, *sample_shape)`: images (rank 3) as uint8 in 0…255, other
+            samples as float32.
+
+        Raises:
+            ValueError: If `num_samples` is not a whole number ≥ 1.
+        """
+        if isinstance(num_samples, bool) or num_samples != int(num_samples) or num_samples < 1:
+            raise ValueError(f"num_samples must be a whole number ≥ 1; got {num_samples!r}.")
+        random = np.random.default_rng(seed)
+        num_samples, parts = int(num_samples), []
+        for start in range(0, num_samples, batch_size):
+            parts.append(self._generated(random, min(batch_size, num_samples - start)))
+        return self._quantized(np.concatenate(parts))
+
+    def save_to_preset(self, folder, **metadata):
+        """Writes a preset folder, which `keras_gan.from_preset` loads on any backend."""
+        from keras_gan.presets import save_to_preset  # That module builds on this one.
+
+        save_to_preset(self, folder, **metadata)
+
+    def _generated(self, random, size):
+        # NumPy's generator gives the same latents whatever the backend.
+        latents = random.standard_normal((size, *self.latent_shape), dtype="float32")
+        network = self.generator if self.ema_generator is None else self.ema_generator
+        return ops.convert_to_numpy(network.predict_on_batch(latents)).astype("float32")
+
+    def _quantized(self, samples):
+        if len(self.sample_shape) != 3:
+            return samples
+        return np.clip(np.rint(samples * 127.5 + 127.5), 0, 255).astype("uint8")
+
+    def _checked(self, x, batch_size):
+        """Returns `x` after looking at it: all of an array, the first batch of anything else."""
+        if x is None:
+            raise ValueError("There are no samples: x is None.")
+        if isinstance(x, (list, tuple)) and not hasattr(x, "shape"):
+            x = np.asarray(x)
+        steps = self.discriminator_steps
+        if hasattr(x, "shape"):
+            check_samples(x, self.sample_shape)
+            if batch_size is not None:
+                _check_batch(min(batch_size, len(x)), steps)
+            return x
+        if hasattr(x, "__getitem__"):  # keras.utils.PyDataset, Grain
+            first, rest = x[0], x
+        else:
+            iterator = iter(x)
+            first = next(iterator, None)
+            # A generator gives each batch once: the one looked at goes back in front.
+            rest = itertools.chain([first], iterator) if iterator is x else x
+        if first is None:
+            raise ValueError("There are no samples in the data: it gives no batch.")
+        first = _samples(first)
+        check_samples(first, self.sample_shape)
+        _check_batch(len(first), steps)
+        return _generator(rest) if rest is not x else x
+
+
+def _generator(batches):
+    # Keras tells generators by their type.
+    yield from batches
+
+
+def _check_batch(size, steps):
+    if size < steps:
+        raise ValueError(
+            f"A batch of {size} cannot be split over {steps} discriminator steps; give batches of "
+            f"at least {steps}, better {steps} × 64."
+        )
+
+
+def _samples(data):
+    """The real samples of a batch as any loader gives it: `x`, `(x,)`, `(x, label)`, `{…: x}`."""
+    if isinstance(data, dict):
+        data = next(iter(data.values()))
+    return data[0] if _is_tuple(data) else data
+
+
+def _is_tuple(data):
+    return isinstance(data, (list, tuple))
+
+
+def _flat(callbacks):
+    callbacks = getattr(callbacks, "callbacks", callbacks) or []
+    return keras.tree.flatten(callbacks)
+
+
+def _float_mean(values):
+    return ops.mean(ops.cast(values, "float32"))
+
+
+def _optimizer(identifier):
+    if identifier == "adam":
+        return keras.optimizers.Adam(2e-4, beta_1=0.5)
+    return keras.optimizers.get(identifier)
+
+
+def _shapes(generator, discriminator):
+    """Latent and sample shape, checked against each other."""
+    try:
+        latent_shape, sample_shape = generator.input_shape[1:], generator.output_shape[1:]
+    except (AttributeError, TypeError):
+        raise ValueError(
+            "The generator must know its input and output shape: use the functional API, or wrap "
+            "it as keras.Sequential([keras.Input(latent_shape), generator])."
+        ) from None
+    if None in latent_shape:
+        raise ValueError(f"The latents need a fixed shape; the generator takes {latent_shape}.")
+    if discriminator.built:
+        accepted = tuple(discriminator.input_shape[1:])
+        if len(accepted) != len(sample_shape) or any(
+            None not in pair and pair[0] != pair[1]
+            for pair in zip(accepted, sample_shape, strict=True)
+        ):
+            raise ValueError(
+                f"The generator makes samples of shape {tuple(sample_shape)}, but the "
+                f"discriminator takes {accepted}; they must be the same."
+            )
+    spec = keras.KerasTensor((None, *sample_shape), dtype="float32")
+    logits = keras.ops.shape(discriminator(spec)) if discriminator.built else discriminator(spec).shape
+    if tuple(logits[1:]) != (1,):
+        raise ValueError(
+            "The discriminator must give one logit per sample, (batch, 1); "
+            f"it gives (batch, {', '.join(map(str, logits[1:]))}). End it with Dense(1)."
+        )
+    return tuple(latent_shape), tuple(sample_shape)
+
+
+def _frozen_copy(network):
+    """A copy of a network with the same weights that no optimizer trains."""
+    twin = network.__class__.from_config(network.get_config())
+    twin.build(network.input_shape)
+    twin.set_weights(network.get_weights())
+    twin.trainable = False
+    return twin
+
+
+class _StepMeans(keras.metrics.Metric):
+    """Means of several scalars per step, kept in one vector: one update instead of many."""
+
+    def __init__(self, names):
+        super().__init__(name="step_means")
+        self.names = names
+        self.totals = self.add_variable((len(names),), "zeros", name="totals")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def update_state(self, values):
+        self.totals.assign_add(ops.stack(values))
+        self.count.assign_add(1.0)
+
+    def result(self):
+        means = self.totals / ops.maximum(self.count, 1.0)
+        return dict(zip(self.names, ops.unstack(means, num=len(self.names)), strict=True))

@@ -1,0 +1,115 @@
+"""Adversarial losses: pure functions of discriminator logits, and their registry.
+
+Every function takes logits of shape `(batch, 1)` (any shape works) in any float dtype and returns
+a float32 scalar. The arithmetic is float32 whatever the logits' dtype, so that a mean over
+bfloat16 logits keeps its digits. All losses are to be minimised.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_gan.errors import closest
+
+
+class AdversarialLoss(NamedTuple):
+    """The two sides of an adversarial game.
+
+    Any object with these two attributes can be given to `GAN` as its `loss`; to save such a model,
+    register the object's class with `keras.saving.register_keras_serializable`.
+
+    Attributes:
+        discriminator: `(real_logits, fake_logits) -> scalar`, minimised by the discriminator.
+        generator: `(fake_logits) -> scalar`, minimised by the generator.
+    """
+
+    discriminator: Callable[[Any, Any], Any]
+    generator: Callable[[Any], Any]
+
+
+def _mean(values):
+    return ops.mean(values)
+
+
+def _float32(logits):
+    return ops.cast(logits, "float32")
+
+
+def _cross_entropy(real_logits, fake_logits):
+    # -log σ(x) = softplus(-x) and -log(1 - σ(x)) = softplus(x), finite for any finite logit.
+    return _mean(ops.softplus(-_float32(real_logits))) + _mean(ops.softplus(_float32(fake_logits)))
+
+
+def _saturating(fake_logits):
+    return -_mean(ops.softplus(_float32(fake_logits)))
+
+
+def _non_saturating(fake_logits):
+    return _mean(ops.softplus(-_float32(fake_logits)))
+
+
+def _half_square(logits, target):
+    return 0.5 * _mean(ops.square(_float32(logits) - target))
+
+
+def _margins(real_logits, fake_logits):
+    return _mean(ops.relu(1.0 - _float32(real_logits))) + _mean(
+        ops.relu(1.0 + _float32(fake_logits))
+    )
+
+
+def _critic(real_logits, fake_logits):
+    return _mean(_float32(fake_logits)) - _mean(_float32(real_logits))
+
+
+def _negative_mean(fake_logits):
+    return -_mean(_float32(fake_logits))
+
+
+LOSSES = {
+    # E[log D(x)] + E[log(1 - D(G(z)))], maximised by D and minimised by G.
+    # Goodfellow et al. 2014, arXiv:1406.2661, equation 1.
+    "minimax": AdversarialLoss(_cross_entropy, _saturating),
+    # The same discriminator; the generator maximises E[log D(G(z))], whose gradient does not
+    # vanish while the discriminator wins. Goodfellow et al. 2014, section 3.
+    "non_saturating": AdversarialLoss(_cross_entropy, _non_saturating),
+    # Targets 0 for fake and 1 for real, 1 for the generator: a = 0, b = c = 1.
+    # Mao et al. 2016, arXiv:1611.04076, equation 9.
+    "least_squares": AdversarialLoss(
+        lambda real, fake: _half_square(real, 1.0) + _half_square(fake, 0.0),
+        lambda fake: _half_square(fake, 1.0),
+    ),
+    # The negated estimate of the earth mover's distance; the critic must be kept Lipschitz.
+    # Arjovsky et al. 2017, arXiv:1701.07875, equation 2.
+    "wasserstein": AdversarialLoss(_critic, _negative_mean),
+    # Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, equation 16.
+    "hinge": AdversarialLoss(_margins, _negative_mean),
+}
+
+
+def get(identifier):
+    """Returns the loss of a name, or the given object if it has the two sides of a loss.
+
+    Args:
+        identifier: One of `minimax`, `non_saturating`, `least_squares`, `wasserstein`, `hinge`, or
+            an object with callables `discriminator` and `generator`, as `AdversarialLoss` has.
+
+    Raises:
+        ValueError: For an unknown name or an object that is no loss.
+    """
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, str):
+        if identifier not in LOSSES:
+            raise ValueError(f"Unknown loss {closest(identifier, LOSSES)}")
+        return LOSSES[identifier]
+    sides = (getattr(identifier, side, None) for side in ("discriminator", "generator"))
+    if not all(map(callable, sides)):
+        raise ValueError(
+            f"A loss is one of {', '.join(LOSSES)}, or an object with the callables "
+            f"`discriminator(real_logits, fake_logits)` and `generator(fake_logits)`; "
+            f"got {identifier!r}."
+        )
+    return identifier

@@ -1,0 +1,151 @@
+"""Generators and discriminators for images of any height, width ≥ 8 and number of channels.
+
+Images are `(height, width, channels)` whatever `keras.config.image_data_format()` says. With
+`channels_first` the convolutions inside run in that layout between two transpositions, so data,
+weights and files are the same in both.
+"""
+
+import math
+
+import keras
+from keras import layers
+
+
+def mlp_generator(image_shape, latent_dim=100, units=(256, 512, 1024)):
+    """A multilayer perceptron from latents `(batch, latent_dim)` to images in −1…1."""
+    _check_shape(image_shape)
+    hidden = [layers.Dense(n, activation="relu") for n in units]
+    return keras.Sequential(
+        [
+            keras.Input((latent_dim,)),
+            *hidden,
+            layers.Dense(math.prod(image_shape)),
+            layers.Reshape(tuple(image_shape)),
+            layers.Activation("tanh", dtype="float32"),
+        ],
+        name="generator",
+    )
+
+
+def mlp_discriminator(image_shape, units=(1024, 512, 256), dropout=0.3):
+    """A multilayer perceptron from images to logits `(batch, 1)`."""
+    _check_shape(image_shape)
+    hidden = [
+        layer
+        for n in units
+        for layer in (layers.Dense(n), layers.LeakyReLU(0.2), layers.Dropout(dropout))
+    ]
+    return keras.Sequential(
+        [keras.Input(image_shape), layers.Flatten(), *hidden, layers.Dense(1, dtype="float32")],
+        name="discriminator",
+    )
+
+
+def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch_norm=True):
+    """The generator of DCGAN for any size.
+
+    Dense to a small map, a transposed convolution that keeps its size, then one of stride 2 per
+    doubling; batch normalization and LeakyReLU between, tanh at the end. At 28×28 with the
+    defaults: 7×7×256, then 128, 64 and the image's channels.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        latent_dim: Size of the latent vector.
+        filters: Width of the map before the image; it doubles with each halving of the size.
+        kernel_size: Of all convolutions.
+        batch_norm: Whether to normalize between the layers.
+
+    Returns:
+        A `keras.Model` from `(batch, latent_dim)` to `(batch, height, width, channels)` in −1…1.
+    """
+    _check_shape(image_shape)
+    sizes = _sizes(image_shape)
+    widths = [min(filters * 2 ** max(i - 1, 0), 8 * filters) for i in range(len(sizes) + 1)]
+    axis = 1 if _channels_first() else -1
+
+    def block(x):
+        # Batch normalization has an offset of its own, so the layer before it needs no bias.
+        x = layers.BatchNormalization(axis=axis)(x) if batch_norm else x
+        return layers.LeakyReLU(0.2)(x)
+
+    def convolution(width, stride, bias):
+        return layers.Conv2DTranspose(
+            width, kernel_size, stride, padding="same", use_bias=bias
+        )
+
+    inputs = keras.Input((latent_dim,))
+    x = layers.Dense(math.prod(sizes[-1]) * widths[-1], use_bias=not batch_norm)(inputs)
+    x = _to_layout(layers.Reshape((*sizes[-1], widths[-1]))(x))
+    x = block(x)
+    x = block(convolution(widths[-2], 1, not batch_norm)(x))
+    for (height, width), channels in reversed(list(zip(sizes[:-1], widths[:-2], strict=True))):
+        last = (height, width) == sizes[0]
+        x = convolution(image_shape[2] if last else channels, 2, last or not batch_norm)(x)
+        x = _cropped(x, height, width)
+        x = x if last else block(x)
+    outputs = layers.Activation("tanh", dtype="float32")(_from_layout(x))
+    return keras.Model(inputs, outputs, name="generator")
+
+
+def conv_discriminator(image_shape, filters=64, kernel_size=5, dropout=0.3):
+    """The discriminator of DCGAN for any size: convolutions of stride 2, dense to one logit.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        filters: Width of the first map; it doubles with each halving of the size.
+        kernel_size: Of all convolutions.
+        dropout: Rate after each convolution.
+
+    Returns:
+        A `keras.Model` from `(batch, height, width, channels)` to logits `(batch, 1)`.
+    """
+    _check_shape(image_shape)
+    inputs = keras.Input(image_shape)
+    x = _to_layout(inputs)
+    for i in range(len(_sizes(image_shape)) - 1):
+        x = layers.Conv2D(min(2**i, 8) * filters, kernel_size, 2, padding="same")(x)
+        x = layers.LeakyReLU(0.2)(x)
+        x = layers.Dropout(dropout)(x) if dropout else x
+    x = layers.Flatten()(_from_layout(x))
+    return keras.Model(inputs, layers.Dense(1, dtype="float32")(x), name="discriminator")
+
+
+def _sizes(image_shape):
+    """Map sizes from the image's down, halved (rounded up) until the smaller side is 8 or less."""
+    height, width, _ = image_shape
+    halvings = max(1, math.ceil(math.log2(min(height, width) / 8)))
+    return [(-(-height // 2**i), -(-width // 2**i)) for i in range(halvings + 1)]
+
+
+def _cropped(x, height, width):
+    # Doubling a side that was rounded up gives one row or column too many.
+    rows, columns = x.shape[2:] if _channels_first() else x.shape[1:3]
+    if (rows, columns) == (height, width):
+        return x
+    return layers.Cropping2D(((0, rows - height), (0, columns - width)))(x)
+
+
+def _channels_first():
+    return keras.config.image_data_format() == "channels_first"
+
+
+def _to_layout(x):
+    return layers.Permute((3, 1, 2))(x) if _channels_first() else x
+
+
+def _from_layout(x):
+    return layers.Permute((2, 3, 1))(x) if _channels_first() else x
+
+
+def _check_shape(image_shape):
+    shape = tuple(image_shape)
+    if (
+        len(shape) != 3
+        or not all(isinstance(n, int) for n in shape)
+        or min(shape[:2]) < 8
+        or shape[2] < 1
+    ):
+        raise ValueError(
+            "image_shape must be (height, width, channels), whole numbers with height and width "
+            f"of at least 8 and at least 1 channel; got {image_shape}."
+        )

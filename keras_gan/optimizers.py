@@ -1,0 +1,113 @@
+"""The pair of optimizers that Keras sees as one."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="keras_gan")
+class PairedOptimizer(keras.optimizers.Optimizer):
+    """The generator's and the discriminator's optimizer as one `keras.optimizers.Optimizer`.
+
+    Keras carries, saves and restores one optimizer per model. To it, this is that optimizer; the
+    train step applies the two by name. `learning_rate` is the generator's; setting it, as
+    schedulers do, scales the discriminator's by the same factor.
+
+    Args:
+        generator: A `keras.optimizers.Optimizer`.
+        discriminator: Another one: an optimizer's state belongs to one network.
+        ratio: The discriminator's learning rate divided by the generator's, kept for the case
+            that the rate has been 0. Computed from the two by default.
+    """
+
+    def __init__(self, generator, discriminator, ratio=None, name="paired"):
+        super().__init__(learning_rate=0.0, name=name)
+        if generator is discriminator:
+            raise ValueError(
+                "The generator and the discriminator need an optimizer each; got the same object "
+                "for both. Make two, for example with two calls of keras.optimizers.Adam(…)."
+            )
+        self.generator = generator
+        self.discriminator = discriminator
+        self._ratio = ratio
+
+    def build(self, variables):
+        raise RuntimeError("GAN.compile builds the two optimizers, each with its own network.")
+
+    def build_pair(self, generator_variables, discriminator_variables):
+        """Creates the state of both optimizers; after this, Keras takes the pair as built."""
+        self.generator.build(generator_variables)
+        self.discriminator.build(discriminator_variables)
+        self.built = True
+
+    @property
+    def variables(self):
+        return self.generator.variables + self.discriminator.variables
+
+    @property
+    def iterations(self):
+        """Generator updates so far."""
+        return self.generator.iterations
+
+    @property
+    def learning_rate(self):
+        return self.generator.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        for side in (self.generator, self.discriminator):
+            if not isinstance(_innermost(side)._learning_rate, keras.Variable):
+                raise TypeError(
+                    "The learning rate cannot be set, because an optimizer was made with a "
+                    "LearningRateSchedule. Make both with a number to set it, or leave it alone."
+                )
+        rate = float(keras.ops.convert_to_numpy(self.generator.learning_rate))
+        if rate > 0:
+            self._ratio = (
+                float(keras.ops.convert_to_numpy(self.discriminator.learning_rate)) / rate
+            )
+        elif self._ratio is None:
+            self._ratio = 1.0
+        self.generator.learning_rate = value
+        self.discriminator.learning_rate = value * self._ratio
+
+    def set_weights(self, weights):
+        for variable, weight in zip(self.variables, weights, strict=True):
+            variable.assign(weight)
+
+    def finalize_variable_values(self, var_list):
+        for side in (self.generator, self.discriminator):
+            side.finalize_variable_values(_innermost(side)._trainable_variables)
+
+    # The two optimizers are attributes and save themselves.
+    def save_own_variables(self, store):
+        pass
+
+    def load_own_variables(self, store):
+        pass
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "generator": serialize(self.generator),
+            "discriminator": serialize(self.discriminator),
+            "ratio": self._ratio,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        sides = {
+            side: keras.saving.deserialize_keras_object(config[side], custom_objects)
+            for side in ("generator", "discriminator")
+        }
+        return cls(**(config | sides))
+
+
+def _innermost(optimizer):
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def scaled(optimizer, policy):
+    """Wraps the optimizer for float16, whose gradients underflow without loss scaling."""
+    if policy.compute_dtype != "float16" or hasattr(optimizer, "inner_optimizer"):
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer, name=f"scaled_{optimizer.name}")

@@ -1,0 +1,9 @@
+"""The registered variants. To add one, write its module and add a line below."""
+
+from keras_gan.presets import register_model
+from keras_gan.zoo import dcgan, lsgan, vanilla, wgan_gp
+
+register_model("dcgan", dcgan.recipe)
+register_model("lsgan", lsgan.recipe)
+register_model("vanilla", vanilla.recipe)
+register_model("wgan_gp", wgan_gp.recipe)

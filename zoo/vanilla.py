@@ -1,0 +1,30 @@
+"""The original GAN: two multilayer perceptrons.
+
+Goodfellow et al. 2014, "Generative Adversarial Nets", arXiv:1406.2661.
+"""
+
+from functools import partial
+
+from keras.optimizers import Adam
+
+from keras_gan import networks
+from keras_gan.presets import Recipe
+
+# The paper trains with momentum on maxout networks and gives no numbers for them. Adam at DCGAN's
+# settings is what later work trains perceptrons with: β₁ 0.9 makes the two networks overshoot each
+# other (Radford et al. 2015, arXiv:1511.06434, section 4).
+adam = partial(Adam, learning_rate=2e-4, beta_1=0.5)
+
+recipe = Recipe(
+    paper="Goodfellow et al. 2014, arXiv:1406.2661",
+    # 100 latents as in DCGAN; widths that double to the image, and mirror back down.
+    generator=partial(networks.mlp_generator, latent_dim=100, units=(256, 512, 1024)),
+    # Dropout in the discriminator is the paper's (section 5).
+    discriminator=partial(networks.mlp_discriminator, units=(1024, 512, 256), dropout=0.3),
+    # The paper's own advice for training: log D(G(z)) gives the generator a gradient early on,
+    # where log(1 - D(G(z))) saturates (section 3).
+    loss="non_saturating",
+    generator_optimizer=adam,
+    discriminator_optimizer=adam,
+    batch_size=64,
+)

@@ -1,0 +1,32 @@
+"""WGAN-GP: the Wasserstein distance, its critic held to slope 1 by a gradient penalty.
+
+Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", arXiv:1704.00028.
+"""
+
+from functools import partial
+
+from keras.optimizers import Adam
+
+from keras_gan import networks
+from keras_gan.penalties import GradientPenalty
+from keras_gan.presets import Recipe
+
+# Algorithm 1's defaults: momentum hurts, because the critic's loss changes with each update.
+adam = partial(Adam, learning_rate=1e-4, beta_1=0.0, beta_2=0.9)
+
+recipe = Recipe(
+    paper="Gulrajani et al. 2017, arXiv:1704.00028",
+    generator=partial(networks.conv_generator, latent_dim=100, filters=64, kernel_size=5),
+    # No batch normalization in the critic, since the penalty is on each sample's own gradient
+    # (section 4); no dropout either, which would make that gradient random.
+    discriminator=partial(networks.conv_discriminator, filters=64, kernel_size=5, dropout=0.0),
+    loss="wasserstein",
+    # λ = 10 in all experiments of the paper.
+    penalty=GradientPenalty(weight=10.0),
+    # 5 critic updates per generator update: algorithm 1.
+    discriminator_steps=5,
+    generator_optimizer=adam,
+    discriminator_optimizer=adam,
+    # 64 per critic update: algorithm 1. A training step takes 5 × 64 images.
+    batch_size=64,
+)
