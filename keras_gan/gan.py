@@ -62,7 +62,9 @@ class GAN(engine.Trainer, keras.Model):
                 f"discriminator_steps must be a whole number ≥ 1; got {discriminator_steps!r}."
             )
         if ema_momentum is not None and not 0 <= ema_momentum < 1:
-            raise ValueError(f"ema_momentum must be None or in 0…1 (1 excluded); got {ema_momentum}.")
+            raise ValueError(
+                f"ema_momentum must be None or in 0…1 (1 excluded); got {ema_momentum}."
+            )
         self.generator = generator
         self.discriminator = discriminator
         self.loss_config, self.penalty_config = loss, penalty
@@ -113,9 +115,7 @@ class GAN(engine.Trainer, keras.Model):
             steps_per_execution=steps_per_execution,
             run_eagerly=run_eagerly,
         )
-        pair.build_pair(
-            self.generator.trainable_variables, self.discriminator.trainable_variables
-        )
+        pair.build_pair(self.generator.trainable_variables, self.discriminator.trainable_variables)
         self._distances = [keras.metrics.get(metric) for metric in metrics or []]
         self._jit_setting = jit_compile
 
@@ -517,7 +517,9 @@ def _shapes(generator, discriminator):
                 f"discriminator takes {accepted}; they must be the same."
             )
     spec = keras.KerasTensor((None, *sample_shape), dtype="float32")
-    logits = keras.ops.shape(discriminator(spec)) if discriminator.built else discriminator(spec).shape
+    logits = (
+        keras.ops.shape(discriminator(spec)) if discriminator.built else discriminator(spec).shape
+    )
     if tuple(logits[1:]) != (1,):
         raise ValueError(
             "The discriminator must give one logit per sample, (batch, 1); "

@@ -18,7 +18,8 @@ class AdversarialLoss(NamedTuple):
     """The two sides of an adversarial game.
 
     Any object with these two attributes can be given to `GAN` as its `loss`; to save such a model,
-    register the object's class with `keras.saving.register_keras_serializable`.
+    register the object's class with `keras.saving.register_keras_serializable` and give it
+    `get_config` and `from_config`.
 
     Attributes:
         discriminator: `(real_logits, fake_logits) -> scalar`, minimised by the discriminator.

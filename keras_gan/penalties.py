@@ -57,6 +57,10 @@ class GradientPenalty:
     def get_config(self):
         return {"weight": self.weight}
 
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
 
 def get(identifier):
     """Returns the penalty of a name (`"gradient_penalty"`), a given callable, or None.

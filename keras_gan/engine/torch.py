@@ -1,17 +1,43 @@
-"""PyTorch: autograd, eager."""
+"""PyTorch: autograd, eager or traced once into one flat graph that Inductor compiles."""
+
+import contextlib
+import statistics
+import time
+import warnings
 
 import keras
 import torch
+from keras.src.backend.common.stateless_scope import get_stateless_scope
+from keras.src.backend.torch import random as keras_torch_random
+from keras.src.backend.torch.core import get_device
+from torch.fx.experimental.proxy_tensor import make_fx
 
-from keras_gan.engine.scopes import copied_scope
+from keras_gan.engine.scopes import copied_scope, pure_step
+
+# Seconds of eager steps before "auto" tries to compile. On a CPU that is about what compiling
+# takes, so that a short run does not pay for it and a long one at most doubles its first minute.
+PATIENCE = {"cpu": 30.0, "cuda": 0.0}
 
 
 def value_and_grad(fn, variables):
     """Returns `(loss, aux), gradients` of `fn() -> (loss, aux)` with respect to `variables`."""
+    outer = get_stateless_scope()
     with torch.enable_grad():
-        outputs = fn()
-        gradients = torch.autograd.grad(
-            outputs[0], [v.value for v in variables], allow_unused=True
+        if outer is None:
+            leaves = [v.value for v in variables]
+            outputs = fn()
+        else:
+            with copied_scope() as scope:
+                leaves = [v.value.detach().requires_grad_() for v in variables]
+                scope.state_mapping.update(
+                    (id(v), leaf) for v, leaf in zip(variables, leaves, strict=True)
+                )
+                before = dict(scope.state_mapping)
+                outputs = fn()
+        gradients = torch.autograd.grad(outputs[0], leaves, allow_unused=True) if leaves else ()
+    if outer is not None:
+        outer.state_mapping.update(
+            (k, v.detach()) for k, v in scope.state_mapping.items() if v is not before.get(k)
         )
     return keras.tree.map_structure(torch.detach, outputs), list(gradients)
 
@@ -35,20 +61,234 @@ def apply(optimizer, gradients, variables):
 # Keras' own random ops seed a new generator from a host integer at every call: a wait for the
 # device, and a constant once traced. The framework's default generator is neither.
 def normal(shape, seed):
-    return torch.randn(shape, device=keras.src.backend.torch.core.get_device())
+    return torch.randn(shape, device=get_device())
 
 
 def uniform(shape, seed):
-    return torch.rand(shape, device=keras.src.backend.torch.core.get_device())
+    return torch.rand(shape, device=get_device())
 
 
 class Trainer:
     """Fits `_step(data) -> logs` to Keras' torch trainer."""
 
+    def _resolve_auto_jit_compile(self):
+        return "auto"
+
     def _should_torch_compile(self):
         # Keras would hand its own Python to Dynamo, which takes minutes and ends up slower.
         return False
 
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            compiles = self.jit_compile and not self.run_eagerly
+            step = _CompiledStep(self) if compiles else self._step
+
+            def train_function(batches):
+                with torch.no_grad():
+                    for data in batches:
+                        logs = step(data)
+                return logs
+
+            self.train_function = train_function
+
     def train_step(self, data):
         with torch.no_grad():
             return self._step(data)
+
+
+class _CompiledStep:
+    """A step that runs as one compiled graph per kind of batch, and eagerly where that loses.
+
+    A graph is made for the kind of batch that comes first, and for any that comes twice in a row:
+    the smaller last batch of an epoch is not worth compiling for.
+    """
+
+    def __init__(self, gan):
+        self.gan = gan
+        self.graphs = {}
+        self.last = None
+
+    def __call__(self, data):
+        samples = _on_device(data)
+        # A frozen layer, or weights that move to another device, make another graph.
+        key = (
+            tuple(samples.shape),
+            samples.dtype,
+            tuple(id(v) for v in self.gan.trainable_variables),
+        )
+        graph = self.graphs.get(key)
+        if graph is None and self.last in (None, key):
+            kind = _Measured if self.gan.jit_compile == "auto" else _Graph
+            graph = self.graphs[key] = kind(self.gan)
+        self.last = key
+        return self.gan._step(samples) if graph is None else graph(samples)
+
+
+def _on_device(data):
+    if isinstance(data, dict):
+        data = next(iter(data.values()))
+    if isinstance(data, (list, tuple)):
+        data = data[0]
+    return keras.ops.convert_to_tensor(data)
+
+
+class _Graph:
+    """The whole step, forward, backward and updates, as one graph; traced at the first call."""
+
+    def __init__(self, gan):
+        self.gan = gan
+        self.run = None
+
+    def __call__(self, samples):
+        if self.run is None:
+            self._compile(samples)
+        return self.run(samples)
+
+    def _compile(self, samples):
+        gan = self.gan
+        variables = gan.variables + gan.optimizer.variables
+        self.variables = list({id(v): v for v in variables}.values())
+        try:
+            self.names, self.graph = _trace(gan._step, self.variables, self._values(), samples)
+        except Exception as error:
+            # Whatever a user's layer does that cannot be traced, it can be run.
+            warnings.warn(
+                f"The train step runs eagerly, because it cannot be traced: {_first_line(error)}",
+                stacklevel=2,
+            )
+            self.run = gan._step
+            return
+        arguments = [*self._values(), samples]
+        self.function = torch._inductor.compile(self.graph, arguments)
+        if samples.is_cuda:
+            self.replay = None
+            self.run = self._run_replayed
+        else:
+            self.run = self._run
+
+    def _values(self):
+        # Read anew at each call: cheap, and right whatever has been assigned in between.
+        return [v.value.detach() for v in self.variables]
+
+    def _run(self, samples):
+        return dict(zip(self.names, self.function(*self._values(), samples), strict=True))
+
+    def _run_replayed(self, samples):
+        values = self._values()
+        if self.replay is None or not self.replay.fits(values):
+            self.replay = _CudaGraph(self.function, values, samples)
+        return dict(zip(self.names, self.replay(samples), strict=True))
+
+
+def _trace(step, variables, values, samples):
+    """Traces a step into a flat graph that updates `values` in place.
+
+    Returns:
+        The names of the step's logs, and an `fx.GraphModule` of `(*values, samples) -> logs`.
+    """
+    names = []
+
+    def flat(*arguments):
+        *values, samples = arguments
+        logs, [new] = pure_step(step, [variables], [values], samples)
+        for old, value in zip(values, new, strict=True):
+            if value is not old:
+                old.copy_(value)
+        names[:] = logs
+        return list(logs.values())
+
+    with torch.no_grad(), _default_generator():
+        graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*values, samples)
+    return names, graph
+
+
+@contextlib.contextmanager
+def _default_generator():
+    """Has Keras' seeded random ops draw from the framework's default generator while tracing.
+
+    The generator that Keras seeds from a variable at each call would be traced as a constant.
+    """
+    seeded = keras_torch_random.torch_seed_generator
+    keras_torch_random.torch_seed_generator = lambda seed: None
+    try:
+        yield
+    finally:
+        keras_torch_random.torch_seed_generator = seeded
+
+
+def _first_line(error):
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+class _CudaGraph:
+    """Replays a compiled function as a CUDA graph, in which one launch replaces hundreds.
+
+    What it reads and writes stays at the same addresses: the variables' own memory, one buffer
+    for the samples, one for the results. The default generator takes part in captured graphs, so
+    each replay draws fresh noise.
+    """
+
+    def __init__(self, function, values, samples):
+        self.addresses = [v.data_ptr() for v in values]
+        self.samples = samples.clone()
+        saved = [v.clone() for v in values]
+        # Warming up (compiling and choosing kernels) must happen before, on another stream than
+        # the default one, and takes real steps, which are undone.
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                function(*values, self.samples)
+        torch.cuda.current_stream().wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.outputs = function(*values, self.samples)
+        for value, before in zip(values, saved, strict=True):
+            value.copy_(before)
+
+    def fits(self, values):
+        return self.addresses == [v.data_ptr() for v in values]
+
+    def __call__(self, samples):
+        self.samples.copy_(samples, non_blocking=True)
+        self.graph.replay()
+        return [output.clone() for output in self.outputs]
+
+
+class _Measured:
+    """Eager steps until compiling may pay, then a few compiled ones, then whichever was faster."""
+
+    TRIALS = 5
+
+    def __init__(self, gan):
+        self.eager, self.graph = gan._step, _Graph(gan)
+        self.choice = None
+        self.times = {"eager": [], "graph": []}
+
+    def __call__(self, samples):
+        if self.choice is not None:
+            return self.choice(samples)
+        eager, graph = self.times["eager"], self.times["graph"]
+        if sum(eager) < PATIENCE.get(samples.device.type, 0.0) or len(eager) < self.TRIALS:
+            return self._timed(self.eager, eager, samples)
+        if self.graph.run is None:
+            return self.graph(samples)  # Compiles; not timed.
+        logs = self._timed(self.graph, graph, samples)
+        if len(graph) == self.TRIALS:
+            medians = [statistics.median(times[-self.TRIALS :]) for times in (eager, graph)]
+            self.choice = self.graph if medians[1] < medians[0] else self.eager
+        return logs
+
+    def _timed(self, step, times, samples):
+        _wait(samples)
+        start = time.perf_counter()
+        logs = step(samples)
+        _wait(samples)
+        times.append(time.perf_counter() - start)
+        return logs
+
+
+def _wait(samples):
+    if samples.is_cuda:
+        torch.cuda.synchronize()

@@ -1,0 +1,153 @@
+"""A training loop in plain TensorFlow: one `tf.function`, with XLA or without; fused Adam."""
+
+import numpy as np
+import tensorflow as tf
+
+MODES = ("graph", "xla")
+
+
+class Loop:
+    """Trains a `Description`; `step(images)` takes uint8 images and returns losses."""
+
+    def __init__(self, description, mode="graph", seed=0):
+        tf.random.set_seed(seed)
+        self.d = description
+        self.nets = {
+            "generator": [_Layer(p) for p in description.generator],
+            "discriminator": [_Layer(p) for p in description.discriminator],
+        }
+        self.slots = {
+            name: [
+                (w, tf.Variable(tf.zeros_like(w)), tf.Variable(tf.zeros_like(w)))
+                for layer in net
+                for w in layer.trainable
+            ]
+            for name, net in self.nets.items()
+        }
+        self.powers = {
+            name: (tf.Variable(adam[1]), tf.Variable(adam[2]))
+            for name, adam in description.adam.items()
+        }
+        self.step = tf.function(self._step, jit_compile=mode == "xla")
+
+    def wait(self, losses):
+        for loss in losses:
+            loss.numpy()
+
+    def normal(self, shape):
+        return tf.random.normal(shape)
+
+    def uniform(self, shape):
+        return tf.random.uniform(shape)
+
+    def apply(self, name, x):
+        for layer in self.nets[name]:
+            x = layer(x)
+        return x
+
+    def _step(self, images):
+        real = tf.cast(images, "float32") / 127.5 - 1.0
+        steps = self.d.discriminator_steps
+        real = tf.reshape(real, (-1, steps, *real.shape[1:]))
+        size, losses = real.shape[0], []
+        for i in range(steps):
+            fake = self.apply("generator", self.normal((size, *self.d.latent_shape)))
+            with tf.GradientTape() as tape:
+                loss = self._d_loss(real[:, i], fake)
+            self._update("discriminator", tape, loss)
+            losses.append(loss)
+        latents = self.normal((size, *self.d.latent_shape))
+        with tf.GradientTape() as tape:
+            g_loss = self._g_loss(self.apply("discriminator", self.apply("generator", latents)))
+        self._update("generator", tape, g_loss)
+        return tf.add_n(losses) / steps, g_loss
+
+    def _d_loss(self, real, fake):
+        real_logits = self.apply("discriminator", real)
+        fake_logits = self.apply("discriminator", fake)
+        mean = tf.reduce_mean
+        if self.d.loss == "non_saturating":
+            return mean(tf.nn.softplus(-real_logits)) + mean(tf.nn.softplus(fake_logits))
+        if self.d.loss == "least_squares":
+            return 0.5 * (mean(tf.square(real_logits - 1)) + mean(tf.square(fake_logits)))
+        loss = mean(fake_logits) - mean(real_logits)
+        if self.d.penalty:
+            epsilon = self.uniform((real.shape[0], 1, 1, 1))
+            mixed = epsilon * real + (1 - epsilon) * fake
+            with tf.GradientTape() as tape:
+                tape.watch(mixed)
+                total = tf.reduce_sum(self.apply("discriminator", mixed))
+            slope = tape.gradient(total, mixed)
+            norm = tf.sqrt(tf.reduce_sum(tf.square(slope), (1, 2, 3)) + 1e-12)
+            loss += self.d.penalty * mean(tf.square(norm - 1))
+        return loss
+
+    def _g_loss(self, logits):
+        if self.d.loss == "non_saturating":
+            return tf.reduce_mean(tf.nn.softplus(-logits))
+        if self.d.loss == "least_squares":
+            return 0.5 * tf.reduce_mean(tf.square(logits - 1))
+        return -tf.reduce_mean(logits)
+
+    def _update(self, name, tape, loss):
+        rate, b1, b2, epsilon = self.d.adam[name]
+        power1, power2 = self.powers[name]
+        gradients = tape.gradient(loss, [slot[0] for slot in self.slots[name]])
+        for (w, m, v), gradient in zip(self.slots[name], gradients, strict=True):
+            tf.raw_ops.ResourceApplyAdam(
+                var=w.handle, m=m.handle, v=v.handle, beta1_power=power1, beta2_power=power2,
+                lr=rate, beta1=b1, beta2=b2, epsilon=epsilon, grad=gradient,
+            )  # fmt: skip
+        power1.assign(power1 * b1)
+        power2.assign(power2 * b2)
+
+
+class _Layer:
+    def __init__(self, part):
+        self.kind, self.settings = part.kind, part.settings
+        self.weights = [tf.Variable(w) for w in part.weights]
+        self.trainable = self.weights[:2] if part.kind == "batch_norm" else self.weights
+
+    def __call__(self, x):
+        settings, w = self.settings, self.weights
+        match self.kind:
+            case "dense":
+                return _biased(x @ w[0], w[1:])
+            case "conv":
+                return _biased(tf.nn.conv2d(x, w[0], settings["stride"], "SAME"), w[1:])
+            case "conv_transpose":
+                stride = settings["stride"]
+                shape = (x.shape[0], x.shape[1] * stride, x.shape[2] * stride, w[0].shape[2])
+                return _biased(tf.nn.conv2d_transpose(x, w[0], shape, stride, "SAME"), w[1:])
+            case "batch_norm":
+                return self._batch_norm(x)
+            case "leaky_relu":
+                return tf.nn.leaky_relu(x, settings["slope"])
+            case "relu":
+                return tf.nn.relu(x)
+            case "tanh":
+                return tf.tanh(x)
+            case "dropout":
+                return tf.nn.dropout(x, settings["rate"]) if settings["rate"] else x
+            case "reshape":
+                return tf.reshape(x, (-1, *settings["shape"]))
+            case "flatten":
+                return tf.reshape(x, (x.shape[0], np.prod(x.shape[1:])))
+            case "crop":
+                return x[:, : x.shape[1] - settings["bottom"], : x.shape[2] - settings["right"]]
+        raise ValueError(self.kind)
+
+    def _batch_norm(self, x):
+        scale, offset, mean, variance = self.weights
+        # The fused kernel that inference-free training uses.
+        x, batch_mean, batch_variance = tf.compat.v1.nn.fused_batch_norm(
+            x, scale, offset, epsilon=self.settings["epsilon"], is_training=True
+        )
+        momentum = self.settings["momentum"]
+        mean.assign(momentum * mean + (1 - momentum) * batch_mean)
+        variance.assign(momentum * variance + (1 - momentum) * batch_variance)
+        return x
+
+
+def _biased(x, bias):
+    return x + bias[0] if bias else x

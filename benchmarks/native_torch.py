@@ -1,0 +1,195 @@
+"""A training loop in plain PyTorch: channels-last, fused Adam; eager, or compiled with Dynamo.
+
+Its convolutions pad symmetrically, as PyTorch's do at no cost, where Keras' "same" pads more after
+than before. On the image turned by 180°, with kernels turned alike, the two are the same function:
+so this loop trains the turned networks, on turned images.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+MODES = ("eager", "compile")
+
+
+class Loop:
+    """Trains a `Description`; `step(images)` takes uint8 images and returns losses."""
+
+    def __init__(self, description, mode="eager", seed=0, device="cpu"):
+        torch.manual_seed(seed)
+        if mode == "compile" and description.penalty:
+            raise ValueError("torch.compile refuses double backward (pytorch#91469).")
+        self.d, self.device = description, device
+        self.g_net = _network(description.generator).to(device)
+        self.d_net = _network(description.discriminator).to(device)
+        for net in (self.g_net, self.d_net):
+            net.to(memory_format=torch.channels_last)
+        self.g_opt = self._adam(self.g_net, "generator")
+        self.d_opt = self._adam(self.d_net, "discriminator")
+        self.d_loss, self.g_loss = self._d_loss, self._g_loss
+        if mode == "compile":
+            options = {"mode": "reduce-overhead"} if device == "cuda" else {}
+            self.d_loss = torch.compile(self._d_loss, fullgraph=True, **options)
+            self.g_loss = torch.compile(self._g_loss, fullgraph=True, **options)
+
+    def _adam(self, net, side):
+        rate, b1, b2, epsilon = self.d.adam[side]
+        return torch.optim.Adam(net.parameters(), rate, (b1, b2), epsilon, fused=True)
+
+    def step(self, images):
+        images = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
+        real = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        real = real.float() / 127.5 - 1.0
+        steps = self.d.discriminator_steps
+        real = real.reshape(-1, steps, *real.shape[1:])
+        losses = []
+        for p in self.d_net.parameters():
+            p.requires_grad_(True)
+        for i in range(steps):
+            batch = real[:, i].contiguous(memory_format=torch.channels_last)
+            with torch.no_grad():
+                fake = self.g_net(self.normal((len(batch), *self.d.latent_shape)))
+            loss = self.d_loss(batch, fake)
+            self.d_opt.zero_grad(set_to_none=True)
+            loss.backward()
+            self.d_opt.step()
+            losses.append(loss.detach())
+        for p in self.d_net.parameters():
+            p.requires_grad_(False)
+        g_loss = self.g_loss(self.normal((len(batch), *self.d.latent_shape)))
+        self.g_opt.zero_grad(set_to_none=True)
+        g_loss.backward()
+        self.g_opt.step()
+        return torch.stack(losses).mean(), g_loss.detach()
+
+    def wait(self, losses):
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def normal(self, shape):
+        return torch.randn(shape, device=self.device)
+
+    def uniform(self, shape):
+        return torch.rand(shape, device=self.device)
+
+    def _d_loss(self, real, fake):
+        real_logits, fake_logits = self.d_net(real), self.d_net(fake)
+        if self.d.loss == "non_saturating":
+            return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+        if self.d.loss == "least_squares":
+            return 0.5 * ((real_logits - 1).square().mean() + fake_logits.square().mean())
+        loss = fake_logits.mean() - real_logits.mean()
+        if self.d.penalty:
+            epsilon = self.uniform((len(real), 1, 1, 1))
+            mixed = torch.lerp(fake, real, epsilon).requires_grad_()
+            (slope,) = torch.autograd.grad(self.d_net(mixed).sum(), mixed, create_graph=True)
+            norm = (slope.square().sum((1, 2, 3)) + 1e-12).sqrt()
+            loss = loss + self.d.penalty * (norm - 1).square().mean()
+        return loss
+
+    def _g_loss(self, latents):
+        logits = self.d_net(self.g_net(latents))
+        if self.d.loss == "non_saturating":
+            return F.softplus(-logits).mean()
+        if self.d.loss == "least_squares":
+            return 0.5 * (logits - 1).square().mean()
+        return -logits.mean()
+
+
+def _network(parts):
+    return nn.Sequential(*(_layer(part) for part in _turned(parts)))
+
+
+def _turned(parts):
+    """The parts with the dense weights beside images in the order of the turned image."""
+    parts = list(parts)
+    for i, part in enumerate(parts):
+        if part.kind == "reshape":
+            weights = [
+                np.flip(w.reshape(*w.shape[:-1], *part.settings["shape"]), (-3, -2))
+                for w in parts[i - 1].weights
+            ]
+            old = parts[i - 1].weights
+            weights = [w.reshape(o.shape) for w, o in zip(weights, old, strict=True)]
+            parts[i - 1] = parts[i - 1]._replace(weights=weights)
+        if part.kind == "flatten":
+            kernel, *bias = parts[i + 1].weights
+            turned = np.flip(kernel.reshape(*part.settings["shape"], -1), (0, 1))
+            parts[i + 1] = parts[i + 1]._replace(weights=[turned.reshape(kernel.shape), *bias])
+    return parts
+
+
+def _layer(part):
+    kind, settings, w = part.kind, part.settings, [torch.tensor(x.copy()) for x in part.weights]
+    match kind:
+        case "dense":
+            layer = nn.Linear(*w[0].shape, bias=len(w) > 1)
+            return _filled(layer, w[0].T.contiguous(), *w[1:])
+        case "conv" | "conv_transpose":
+            size, stride = w[0].shape[0], settings["stride"]
+            # (height, width, in, out) turned by 180°; a transposed kernel has (…, out, in).
+            kernel = w[0].flip(0, 1).permute(3, 2, 0, 1).contiguous()
+            options = {"padding": size // 2, "bias": len(w) > 1, "stride": stride}
+            if kind == "conv":
+                layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], size, **options)
+            else:
+                options["output_padding"] = stride - 1
+                layer = nn.ConvTranspose2d(kernel.shape[0], kernel.shape[1], size, **options)
+            return _filled(layer, kernel, *w[1:])
+        case "batch_norm":
+            layer = nn.BatchNorm2d(len(w[0]), settings["epsilon"], 1 - settings["momentum"])
+            layer.running_mean, layer.running_var = w[2:]
+            return _filled(layer, *w[:2])
+        case "leaky_relu":
+            return nn.LeakyReLU(settings["slope"])
+        case "relu":
+            return nn.ReLU()
+        case "tanh":
+            return nn.Tanh()
+        case "dropout":
+            return nn.Dropout(settings["rate"])
+        case "reshape":
+            return _Images(settings["shape"])
+        case "flatten":
+            return _Rows()
+        case "crop":
+            return _Crop(settings["bottom"], settings["right"])
+    raise ValueError(kind)
+
+
+def _filled(layer, weight, bias=None):
+    layer.weight.data = weight
+    if bias is not None:
+        layer.bias.data = bias
+    return layer
+
+
+class _Images(nn.Module):
+    """Rows in Keras' order, (height, width, channels), as channels-last images: a view."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x):
+        return x.view(-1, *self.shape).permute(0, 3, 1, 2)
+
+
+class _Rows(nn.Module):
+    def forward(self, x):
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
+class _Crop(nn.Module):
+    def __init__(self, bottom, right):
+        super().__init__()
+        self.bottom, self.right = bottom, right
+
+    def forward(self, x):
+        return x[:, :, self.bottom :, self.right :]
+
+
+def turned(images):
+    """What `step` takes for the images that the Keras network would get."""
+    return np.ascontiguousarray(images[:, ::-1, ::-1])

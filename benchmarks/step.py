@@ -1,0 +1,162 @@
+"""Milliseconds per step: the bare compiled step, `fit`, and hand-written loops of the framework.
+
+    KERAS_BACKEND=jax python -m benchmarks.step dcgan --batch-size 128
+
+The sides take turns, round after round in one process, so that what else the machine does hits
+them alike; the figures are medians over the rounds, and what counts are their ratios.
+"""
+
+import argparse
+import importlib
+import json
+import statistics
+import time
+
+import keras
+import numpy as np
+
+import keras_gan
+from benchmarks.describe import describe
+
+BACKEND = keras.backend.backend()
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("variant", choices=keras_gan.list_models())
+    parser.add_argument("--batch-size", type=int, default=128, help="per discriminator update")
+    parser.add_argument("--image-size", type=int, default=28)
+    parser.add_argument("--channels", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=10, help="per round")
+    parser.add_argument("--jit-compile", choices=("auto", "true", "false"), nargs="+")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(argv)
+    results = measure(options)
+    print(json.dumps(results, indent=1) if options.json else _table(results))
+
+
+def measure(options):
+    """Returns medians in milliseconds per step and the ratios to the best native loop."""
+    shape = (options.image_size, options.image_size, options.channels)
+    jits = options.jit_compile or {"jax": ["true"]}.get(BACKEND, ["true", "false"])
+    random = np.random.default_rng(0)
+    sides, setups = {}, {}
+    for jit in jits:
+        gan = keras_gan.create_model(options.variant, shape, seed=0)
+        recipe = {side: getattr(gan.optimizer, side) for side in ("generator", "discriminator")}
+        clone = {
+            f"{s}_optimizer": o.__class__.from_config(o.get_config()) for s, o in recipe.items()
+        }
+        setting = {"true": True, "false": False, "auto": "auto"}[jit]
+        gan.compile(**clone, jit_compile=setting)
+        size = options.batch_size * gan.discriminator_steps
+        images = random.integers(0, 256, (size * options.steps, *shape), dtype="uint8")
+        sides[f"fit, jit_compile={jit}"] = _fit(gan, images, size)
+        sides[f"bare step, jit_compile={jit}"] = _bare(gan, images, size)
+    native = importlib.import_module(f"benchmarks.native_{BACKEND}")
+    for mode in native.MODES:
+        try:
+            loop = native.Loop(describe(gan), mode)
+        except ValueError:
+            continue  # The framework cannot do that, as the loop says.
+        sides[f"native {mode}"] = _native(loop, images, size)
+    times = {name: [] for name in sides}
+    for side in sides.values():
+        side()  # Compiles and warms up.
+        side()
+    for _ in range(options.rounds):
+        for name, side in sides.items():
+            start = time.perf_counter()
+            side()
+            times[name].append((time.perf_counter() - start) / options.steps * 1e3)
+    medians = {name: statistics.median(t) for name, t in times.items()}
+    best = min(value for name, value in medians.items() if name.startswith("native"))
+    return {
+        "backend": BACKEND,
+        "variant": options.variant,
+        "image_shape": shape,
+        "batch_size": options.batch_size,
+        "milliseconds": medians,
+        "speed_of_best_native": {name: best / value for name, value in medians.items()},
+        "spread": {name: [min(t), max(t)] for name, t in times.items()},
+    }
+
+
+def _fit(gan, images, size):
+    return lambda: gan.fit(images, batch_size=size, epochs=1, verbose=0)
+
+
+def _bare(gan, images, size):
+    """The compiled step on batches that lie ready, without Keras' loop around it."""
+    gan.make_train_function()
+    batches = [images[i : i + size] for i in range(0, len(images), size)]
+
+    if BACKEND == "jax":
+        import jax
+
+        batches = [jax.device_put(batch) for batch in batches]
+
+        def run():
+            state = gan._get_jax_state(
+                trainable_variables=True,
+                non_trainable_variables=True,
+                optimizer_variables=True,
+                metrics_variables=True,
+            )
+            for batch in batches:
+                logs, state = gan.train_function(state, iter([(batch,)]))
+            jax.block_until_ready((logs, state))
+            groups = (
+                gan.trainable_variables,
+                gan.non_trainable_variables,
+                gan.optimizer.variables,
+                gan.metrics_variables,
+            )
+            for variables, values in zip(groups, state, strict=True):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value)
+
+        return run
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        batches = [tf.constant(batch) for batch in batches]
+        call = lambda batch: gan.train_function(iter([(batch,)]))  # noqa: E731
+    else:
+        import torch
+
+        batches = [keras.ops.convert_to_tensor(batch) for batch in batches]
+        call = lambda batch: gan.train_function([(batch,)])  # noqa: E731
+
+    def run():
+        for batch in batches:
+            logs = call(batch)
+        float(logs["g_loss"])
+        if BACKEND == "torch" and torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return run
+
+
+def _native(loop, images, size):
+    def run():
+        order = np.random.permutation(len(images))
+        for i in range(0, len(images), size):
+            losses = loop.step(images[order[i : i + size]])
+        loop.wait(losses)
+
+    return run
+
+
+def _table(results):
+    lines = [f"{results['variant']} {results['image_shape']} on {BACKEND}, ms per step (× native)"]
+    for name, value in results["milliseconds"].items():
+        ratio = results["speed_of_best_native"][name]
+        low, high = results["spread"][name]
+        lines.append(f"  {name:32s} {value:9.2f}  ({ratio:5.2f}×)  {low:.2f} … {high:.2f}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

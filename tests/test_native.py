@@ -1,0 +1,53 @@
+"""The hand-written loops compute what the library computes, so that comparing speeds is fair."""
+
+import importlib
+
+import keras
+import numpy as np
+import pytest
+from benchmarks.describe import describe
+
+import keras_gan
+from keras_gan import engine
+
+BACKEND = keras.backend.backend()
+native = importlib.import_module(f"benchmarks.native_{BACKEND}")
+
+
+def _constant_noise(shape):
+    n = int(np.prod([int(s) for s in shape]))
+    return np.sin(np.arange(1, n + 1) * 0.7).reshape([int(s) for s in shape]).astype("float32")
+
+
+@pytest.mark.parametrize("name", keras_gan.list_models())
+def test_same_losses(name, monkeypatch):
+    keras.utils.set_random_seed(0)
+    gan = keras_gan.create_model(name, (28, 28, 1))
+    for layer in gan.discriminator.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    loop = native.Loop(describe(gan), native.MODES[0])
+    for source in (engine, loop):
+        noise = lambda shape, seed=None: keras.ops.convert_to_tensor(  # noqa: E731
+            0.5 + 0.5 * _constant_noise(shape)
+        )
+        normal = lambda shape, seed=None: keras.ops.convert_to_tensor(_constant_noise(shape))  # noqa: E731
+        monkeypatch.setattr(source, "uniform", noise)
+        monkeypatch.setattr(source, "normal", normal)
+    if BACKEND == "jax":
+        loop.normal = lambda key, shape: keras.ops.convert_to_tensor(_constant_noise(shape))
+        loop.uniform = lambda key, shape: keras.ops.convert_to_tensor(
+            0.5 + 0.5 * _constant_noise(shape)
+        )
+    random = np.random.default_rng(0)
+    for _ in range(3):
+        images = random.integers(0, 256, (4 * gan.discriminator_steps, 28, 28, 1), dtype="uint8")
+        ours = gan.train_on_batch(images, return_dict=True)
+        given = native.turned(images) if BACKEND == "torch" else images
+        theirs = loop.step(given)
+        np.testing.assert_allclose(
+            [float(ours["d_loss"]), float(ours["g_loss"])],
+            [float(loss) for loss in theirs],
+            rtol=2e-3,
+            atol=1e-4,
+        )
