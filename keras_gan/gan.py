@@ -1,6 +1,5 @@
 """The GAN class: one adversarial train step, written once for every backend."""
 
-import copy
 import itertools
 from functools import partial
 
@@ -11,6 +10,7 @@ from keras.src.trainers.epoch_iterator import EpochIterator
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
 from keras_gan import engine, losses, penalties
+from keras_gan.engine.resident import ResidentArray
 from keras_gan.errors import check_samples
 from keras_gan.optimizers import PairedOptimizer, scaled
 
@@ -270,6 +270,8 @@ class GAN(engine.Trainer, keras.Model):
         callbacks=None,
         validation_split=0.0,
         validation_data=None,
+        shuffle=True,
+        keep_on_device="auto",
         **kwargs,
     ):
         """Trains both networks; like `keras.Model.fit`, with real samples alone.
@@ -283,6 +285,10 @@ class GAN(engine.Trainer, keras.Model):
                 them, `batch_size=320` gives each 64. Defaults to 32 per discriminator step.
             epochs: As in Keras; so are `verbose`, `callbacks`, `validation_split` and the rest.
             validation_data: Held-out real samples, for `evaluate` at the end of each epoch.
+            shuffle: Whether to draw a new order of an array at each epoch.
+            keep_on_device: Whether an array is copied to the device once and shuffled there, on
+                JAX and torch; `"auto"` does so on an accelerator if it takes at most a quarter of
+                the free memory.
 
         Returns:
             A `keras.callbacks.History` with `d_loss` (with the penalty, if any), `g_loss`, the mean
@@ -306,6 +312,12 @@ class GAN(engine.Trainer, keras.Model):
         if validation_data is not None:
             held_out = validation_data[0] if _is_tuple(validation_data) else validation_data
             validation_data = self._checked(held_out, None)
+        if validation_split and validation_data is None and hasattr(x, "shape"):
+            kept = int(len(x) * (1.0 - validation_split))
+            x, validation_data = x[:kept], self._checked(x[kept:], None)
+            x, validation_split = self._checked(x, batch_size), 0.0
+        if keep_on_device is True or (keep_on_device == "auto" and _fits_on_device(x)):
+            x = ResidentArray(x, batch_size, shuffle)
         return super().fit(
             x,
             batch_size=batch_size,
@@ -314,6 +326,7 @@ class GAN(engine.Trainer, keras.Model):
             callbacks=callbacks,
             validation_split=validation_split,
             validation_data=validation_data,
+            shuffle=shuffle,
             **kwargs,
         )
 
@@ -459,6 +472,12 @@ class GAN(engine.Trainer, keras.Model):
 def _generator(batches):
     # Keras tells generators by their type.
     yield from batches
+
+
+def _fits_on_device(x):
+    free = engine.free_memory()
+    alone = keras.distribution.distribution() is None
+    return alone and free is not None and isinstance(x, np.ndarray) and x.nbytes <= free / 4
 
 
 def _check_batch(size, steps):

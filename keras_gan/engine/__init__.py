@@ -2,7 +2,8 @@
 
 `Trainer` is a mixin for `keras.Model` that fits the one train step to what Keras expects of
 `train_step` on the backend at hand and compiles it. `value_and_grad`, `input_gradient`, `apply`,
-`normal` and `uniform` are what the step is written with. One module is imported, the one of the
+`normal` and `uniform` are what the step is written with; `free_memory` and
+`enable_compilation_cache` serve what is around it. One module is imported, the one of the
 backend that Keras runs on.
 """
 
@@ -19,6 +20,8 @@ _module = importlib.import_module(
 
 Trainer = _module.Trainer
 apply = _module.apply
+enable_compilation_cache = _module.enable_compilation_cache
+free_memory = _module.free_memory
 input_gradient = _module.input_gradient
 normal = _module.normal
 TRAINS = _backend in BACKENDS

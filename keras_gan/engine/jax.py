@@ -1,5 +1,7 @@
 """JAX: the step is a pure function of every variable's value."""
 
+import itertools
+
 import jax
 import keras
 from keras.src.backend.common.stateless_scope import get_stateless_scope
@@ -65,6 +67,21 @@ def uniform(shape, seed):
     return keras.random.uniform(shape, seed=seed)
 
 
+def enable_compilation_cache(folder):
+    """Keeps compiled steps in `folder`, so that the next start of the same training finds them."""
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def free_memory():
+    """Bytes free on the accelerator, or None on a CPU."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if jax.default_backend() == "cpu" or "bytes_limit" not in stats:
+        return None
+    return stats["bytes_limit"] - stats["bytes_in_use"]
+
+
 class Trainer:
     """Fits `_step(data) -> logs` to Keras' JAX trainer."""
 
@@ -77,3 +94,35 @@ class Trainer:
         )
         logs, state = pure_step(self._step, groups, state, data)
         return logs, tuple(state)
+
+    def make_train_function(self, force=False):
+        if self.train_function is not None and not force:
+            return
+        super().make_train_function(force)
+        if self.steps_per_execution == 1 or self.run_eagerly or not self.jit_compile:
+            return
+        # Keras only loops in Python here; a scan over the batches is one call of the device.
+        one = jax.jit(self.train_step, donate_argnums=0)
+        several = jax.jit(self._scan, donate_argnums=0)
+
+        def train_function(state, iterator):
+            batches = list(itertools.islice(iterator, self.steps_per_execution))
+            if not batches:
+                raise StopIteration
+            shapes = {tuple(x.shape for x in jax.tree.leaves(batch)) for batch in batches}
+            if len(batches) == self.steps_per_execution and len(shapes) == 1:
+                return several(state, tuple(batches))
+            for batch in batches:
+                logs, state = one(state, batch)
+            return logs, state
+
+        self.train_function = train_function
+
+    def _scan(self, state, batches):
+        def step(state, batch):
+            logs, state = self.train_step(state, batch)
+            return state, logs
+
+        stacked = jax.tree.map(lambda *parts: jax.numpy.stack(parts), *batches)
+        state, logs = jax.lax.scan(step, state, stacked)
+        return jax.tree.map(lambda values: values[-1], logs), state

@@ -36,6 +36,15 @@ def uniform(shape, seed):
     return keras.random.uniform(shape, seed=seed)
 
 
+def enable_compilation_cache(folder):
+    raise RuntimeError("TensorFlow has no persistent compilation cache; JAX and torch have.")
+
+
+def free_memory():
+    """None: tf.data feeds this backend, and copies ahead to the device by itself."""
+    return
+
+
 class Trainer:
     """Fits `_step(data) -> logs` to Keras' TensorFlow trainer."""
 

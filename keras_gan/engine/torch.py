@@ -1,8 +1,10 @@
 """PyTorch: autograd, eager or traced once into one flat graph that Inductor compiles."""
 
 import contextlib
+import os
 import statistics
 import time
+import traceback
 import warnings
 
 import keras
@@ -10,6 +12,8 @@ import torch
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 from keras.src.backend.torch import random as keras_torch_random
 from keras.src.backend.torch.core import get_device
+from keras.src.backend.torch.optimizers.torch_parallel_optimizer import TorchParallelOptimizer
+from keras.src.optimizers.base_optimizer import BaseOptimizer
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from keras_gan.engine.scopes import copied_scope, pure_step
@@ -66,6 +70,17 @@ def normal(shape, seed):
 
 def uniform(shape, seed):
     return torch.rand(shape, device=get_device())
+
+
+def enable_compilation_cache(folder):
+    """Keeps compiled steps in `folder`, so that the next start of the same training finds them."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    torch._inductor.config.fx_graph_cache = True
+
+
+def free_memory():
+    """Bytes free on the accelerator, or None on a CPU."""
+    return torch.cuda.mem_get_info()[0] if get_device().startswith("cuda") else None
 
 
 class Trainer:
@@ -146,20 +161,20 @@ class _Graph:
 
     def _compile(self, samples):
         gan = self.gan
-        variables = gan.variables + gan.optimizer.variables
+        variables = gan.variables + gan.optimizer.variables + gan.metrics_variables
         self.variables = list({id(v): v for v in variables}.values())
+        values = self._values()
         try:
-            self.names, self.graph = _trace(gan._step, self.variables, self._values(), samples)
+            self.names, graph = _trace(gan._step, self.variables, values, samples)
+            self.function = torch._inductor.compile(graph, [*values, samples])
         except Exception as error:
-            # Whatever a user's layer does that cannot be traced, it can be run.
+            # Whatever a user's layer does that cannot be compiled, it can be run.
             warnings.warn(
-                f"The train step runs eagerly, because it cannot be traced: {_first_line(error)}",
+                f"The train step runs eagerly, because it cannot be compiled: {_reason(error)}",
                 stacklevel=2,
             )
             self.run = gan._step
             return
-        arguments = [*self._values(), samples]
-        self.function = torch._inductor.compile(self.graph, arguments)
         if samples.is_cuda:
             self.replay = None
             self.run = self._run_replayed
@@ -197,28 +212,41 @@ def _trace(step, variables, values, samples):
         names[:] = logs
         return list(logs.values())
 
-    with torch.no_grad(), _default_generator():
+    with torch.no_grad(), _traceable_keras():
         graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*values, samples)
+    if list(graph.parameters()):
+        # Their values of now would be constants of the graph.
+        raise ValueError("it reads variables that the model does not track")
     return names, graph
 
 
 @contextlib.contextmanager
-def _default_generator():
-    """Has Keras' seeded random ops draw from the framework's default generator while tracing.
+def _traceable_keras():
+    """Replaces two things of Keras that read values on the host, while tracing.
 
-    The generator that Keras seeds from a variable at each call would be traced as a constant.
+    Its seeded random ops make a generator from a variable's value at each call, which would be
+    traced as a constant: they draw from the framework's default generator instead. Its optimizers
+    for torch pass the learning rate as a number: the code for all backends takes their place.
     """
     seeded = keras_torch_random.torch_seed_generator
+    foreach = TorchParallelOptimizer._backend_update_step
     keras_torch_random.torch_seed_generator = lambda seed: None
+    TorchParallelOptimizer._backend_update_step = BaseOptimizer._backend_update_step
     try:
         yield
     finally:
         keras_torch_random.torch_seed_generator = seeded
+        TorchParallelOptimizer._backend_update_step = foreach
 
 
-def _first_line(error):
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+def _reason(error):
+    """One line on what cannot be compiled: the innermost layer, if any, and the error's name."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    owners = [frame.f_locals.get("self") for frame in frames]
+    layers = [owner.name for owner in owners if isinstance(owner, keras.layers.Layer)]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    where = f"layer {layers[-1]!r}: " if layers else ""
+    return where + type(error).__name__ + (f": {lines[0]}" if lines else "")
 
 
 class _CudaGraph:

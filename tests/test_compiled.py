@@ -1,0 +1,314 @@
+"""The compiled step is the eager step: same numbers, fresh noise, no growth, nothing stale."""
+
+import resource
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_gan
+from keras_gan import engine
+from keras_gan.engine.resident import ResidentArray
+
+BACKEND = keras.backend.backend()
+torch_only = pytest.mark.skipif(BACKEND != "torch", reason="how torch alone compiles")
+
+
+def tiny(seed=0, **options):
+    keras.utils.set_random_seed(seed)
+    generator = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(16, activation="relu"), keras.layers.Dense(2)]
+    )
+    discriminator = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(16, activation="relu"), keras.layers.Dense(1)]
+    )
+    return keras_gan.GAN(generator, discriminator, **options)
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """On torch, runs the traced graph as it is: all but Inductor's minutes of C++."""
+    if BACKEND == "torch":
+        import torch
+
+        monkeypatch.setattr(torch._inductor, "compile", lambda graph, arguments: graph)
+
+
+def points(n, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, 2)).astype("float32")
+
+
+def sgd():
+    return {
+        "generator_optimizer": keras.optimizers.SGD(0.05),
+        "discriminator_optimizer": keras.optimizers.SGD(0.05),
+    }
+
+
+def without_chance(gan, monkeypatch):
+    """Noise that depends on the update's number alone, the same compiled and eager."""
+
+    def wave(shape, seed=None):
+        updates = gan.optimizer.discriminator.iterations + gan.optimizer.generator.iterations
+        step = 1.0 + 0.37 * ops.cast(updates, "float32")
+        size = int(np.prod(shape))
+        return ops.reshape(ops.sin(step * ops.arange(1, size + 1, dtype="float32")), shape)
+
+    monkeypatch.setattr(engine, "normal", wave)
+    monkeypatch.setattr(engine, "uniform", lambda shape, seed=None: 0.5 + 0.5 * wave(shape))
+    for layer in gan.discriminator.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+
+
+def per_step(gan, batches):
+    """Losses of each step, from the running means that `fit` shows."""
+    logs = []
+    for batch in batches:
+        gan.fit(batch, batch_size=len(batch), verbose=0, shuffle=False)
+        logs.append([gan.history.history[k][0] for k in ("d_loss", "g_loss")])
+    return np.array(logs)
+
+
+@pytest.mark.parametrize("name", keras_gan.list_models())
+def test_compiled_equals_eager(name, monkeypatch):
+    batches = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 8, 1), dtype="uint8")
+    losses = []
+    for compiled in (False, True):
+        keras.utils.set_random_seed(0)
+        options = {"discriminator_steps": 2} if name == "wgan_gp" else {}
+        gan = keras_gan.create_model(name, (8, 8, 1), **options)
+        # SGD, because Adam divides rounding errors by their own size in its first steps.
+        gan.compile(**sgd(), jit_compile=compiled, run_eagerly=not compiled)
+        with monkeypatch.context() as patch:
+            without_chance(gan, patch)
+            losses.append(per_step(gan, batches))
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4, atol=1e-4)
+    assert np.ptp(losses[0][:, 0]) > 1e-3  # They moved at all.
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_noise_is_fresh_at_each_step(compiled, uncompiled):
+    gan = tiny(penalty="gradient_penalty", loss="wasserstein")
+    rate = {"learning_rate": 0.0}
+    gan.compile(keras.optimizers.SGD(**rate), keras.optimizers.SGD(**rate), jit_compile=compiled)
+    # Nothing learns and the data is the same, so only noise can change what is measured.
+    history = gan.fit(points(16), batch_size=16, epochs=5, verbose=0, shuffle=False).history
+    for measured in ("g_loss", "d_fake", "penalty"):
+        assert len(set(history[measured])) == 5, history[measured]
+    assert len(set(history["d_real"])) == 1
+
+
+def test_seeded_layers_draw_anew_at_each_step():
+    keras.utils.set_random_seed(0)
+    gan = tiny()
+    noisy = keras.Sequential(
+        [keras.Input((2,)), keras.layers.GaussianNoise(1.0, seed=3), keras.layers.Dense(1)]
+    )
+    gan = keras_gan.GAN(gan.generator, noisy)
+    gan.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0), jit_compile=True)
+    history = gan.fit(points(16), batch_size=16, epochs=4, verbose=0).history
+    assert len(set(history["d_real"])) == 4
+
+
+def fitted(gan, monkeypatch, jit_compile, change=lambda gan: None, **optimizers):
+    gan.compile(**(sgd() | optimizers), jit_compile=jit_compile)
+    with monkeypatch.context() as patch:
+        without_chance(gan, patch)
+        gan.fit(points(40), batch_size=16, epochs=2, verbose=0, shuffle=False)
+        change(gan)
+        gan.fit(points(30), batch_size=10, epochs=2, verbose=0, shuffle=False)
+    return gan.get_weights()
+
+
+def _freeze(gan):
+    gan.generator.layers[0].trainable = False
+
+
+def _slow(gan):
+    gan.optimizer.learning_rate = 0.01
+
+
+@pytest.mark.parametrize("change", [_freeze, _slow], ids=["freeze", "rate"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"class_name": "AdamW", "config": {"weight_decay": 0.1, "clipnorm": 0.5}},
+        {"class_name": "SGD", "config": {"momentum": 0.9, "global_clipnorm": 0.5}},
+        {"class_name": "RMSprop", "config": {"clipvalue": 0.01}},
+    ],
+    ids=lambda o: o["class_name"],
+)
+def test_changes_between_fits(change, optimizer, monkeypatch, uncompiled):
+    # A smaller last batch, another batch size, a second fit; and layers frozen or a rate changed.
+    ends = []
+    for compiled in (False, True):
+        both = {
+            f"{side}_optimizer": keras.optimizers.get(dict(optimizer))
+            for side in ("generator", "discriminator")
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ends.append(fitted(tiny(ema_momentum=0.9), monkeypatch, compiled, change, **both))
+    for eager, compiled in zip(*ends, strict=True):
+        np.testing.assert_allclose(compiled, eager, rtol=1e-3, atol=1e-4)
+
+
+def test_two_models_and_a_reloaded_one(tmp_path, uncompiled):
+    first, second = tiny(0), tiny(1)
+    for gan in (first, second):
+        gan.compile(**sgd(), jit_compile=True)
+    before = second.get_weights()
+    first.fit(points(32), batch_size=16, verbose=0)
+    for old, new in zip(before, second.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    first.save(tmp_path / "gan.keras")
+    again = keras.saving.load_model(tmp_path / "gan.keras")
+    old = again.get_weights()
+    kept = first.get_weights()
+    again.fit(points(32), batch_size=16, verbose=0)
+    assert any(np.any(o != n) for o, n in zip(old, again.get_weights(), strict=True))
+    for a, b in zip(kept, first.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_steps_per_execution_are_the_same_steps(monkeypatch):
+    ends = []
+    for steps in (1, 4):
+        gan = tiny(ema_momentum=0.9)
+        gan.compile(**sgd(), steps_per_execution=steps)
+        with monkeypatch.context() as patch:
+            without_chance(gan, patch)
+            # 11 batches of 16 and one of 4: whole executions, single steps and a smaller batch.
+            gan.fit(points(180), batch_size=16, epochs=2, verbose=0, shuffle=False)
+        assert int(gan.optimizer.iterations) == 24
+        ends.append(gan.get_weights())
+    for one, several in zip(*ends, strict=True):
+        np.testing.assert_allclose(one, several, rtol=1e-4, atol=1e-5)
+
+
+def test_thousands_of_steps_take_no_more_memory():
+    gan = tiny()
+    gan.compile(**sgd(), jit_compile=True)
+    data = points(8 * 250)
+    gan.fit(data, batch_size=8, epochs=2, verbose=0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    gan.fit(data, batch_size=8, epochs=8, verbose=0)
+    # The peak in KiB; 2,000 steps that kept their graph or logs would add far more.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="tf.data feeds TensorFlow; see below")
+def test_data_kept_on_the_device(monkeypatch):
+    # A sum over an epoch is the same in any order, and wrong if any sample were left out.
+    data = points(50)
+    gan = tiny()
+    gan.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
+    for layer in gan.discriminator.layers:
+        layer.set_weights([np.abs(w) * 0 + 0.5 for w in layer.get_weights()])
+    first = gan.fit(data, batch_size=10, epochs=2, verbose=0, keep_on_device=True)
+    plain = gan.fit(data, batch_size=10, epochs=1, verbose=0, keep_on_device=False)
+    np.testing.assert_allclose(first.history["d_real"], plain.history["d_real"] * 2, rtol=1e-5)
+    orders = []
+    resident = ResidentArray(np.arange(20.0), 7, shuffle=True)
+    for _ in range(2):
+        orders.append([ops.convert_to_numpy(batch) for (batch,) in resident.get_jax_iterator()])
+    assert [len(batch) for batch in orders[0]] == [7, 7, 6]
+    first, second = map(np.concatenate, orders)
+    assert sorted(first) == list(range(20)) and list(first) != list(second)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the refusal of TensorFlow alone")
+def test_tensorflow_refuses_to_keep_data_on_the_device():
+    gan = tiny()
+    gan.compile()
+    with pytest.raises(ValueError, match="JAX and torch"):
+        gan.fit(points(20), keep_on_device=True, verbose=0)
+
+
+@torch_only
+def test_variables_are_updated_in_place(uncompiled):
+    gan = tiny()
+    gan.compile(jit_compile=True)
+    addresses = [v.value.data_ptr() for v in gan.variables]
+    seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(gan.generator.get_weights()[0].copy())
+    )
+    gan.fit(points(48), batch_size=16, verbose=0, callbacks=[watch])
+    assert [v.value.data_ptr() for v in gan.variables] == addresses
+    assert np.any(seen[0] != seen[1]) and np.any(seen[1] != seen[2])
+
+
+@torch_only
+def test_one_graph_for_many_epochs_with_a_smaller_last_batch(monkeypatch, uncompiled):
+    from keras_gan.engine import torch as engine_torch
+
+    traced = []
+    trace = engine_torch._trace
+    monkeypatch.setattr(engine_torch, "_trace", lambda *a: traced.append(a[-1].shape) or trace(*a))
+    gan = tiny()
+    gan.compile(jit_compile=True)
+    for _ in range(3):
+        gan.fit(points(40), batch_size=16, epochs=3, verbose=0)
+    gan.fit(points(40), batch_size=10, epochs=2, verbose=0)
+    assert [tuple(shape) for shape in traced] == [(16, 2), (10, 2)]
+
+
+@keras.saving.register_keras_serializable("test")
+class Moody(keras.layers.Layer):
+    """A layer whose Python looks at its data."""
+
+    def call(self, x):
+        if BACKEND == "torch" and float(ops.sum(x)) > 0:
+            return x * 1.0
+        return x + 0.0
+
+
+@torch_only
+def test_what_cannot_be_traced_runs_eagerly_with_one_warning(uncompiled):
+    gan = tiny()
+    discriminator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    built = keras.Sequential([keras.Input((2,)), Moody(name="moody"), discriminator])
+    gan = keras_gan.GAN(gan.generator, built)
+    gan.compile(jit_compile=True)
+    before = gan.generator.get_weights()
+    with pytest.warns(UserWarning, match="runs eagerly.*moody") as caught:
+        gan.fit(points(64), batch_size=16, epochs=2, verbose=0)
+    assert len([w for w in caught if "runs eagerly" in str(w.message)]) == 1
+    assert np.any(before[0] != gan.generator.get_weights()[0])
+
+
+@torch_only
+def test_auto_takes_what_is_faster(monkeypatch, uncompiled):
+    from keras_gan.engine import torch as engine_torch
+
+    clock = iter(np.cumsum(np.tile([0.0, 1.0], 5).tolist() + np.tile([0.0, 0.1], 5).tolist()))
+    monkeypatch.setitem(engine_torch.PATIENCE, "cpu", 0.0)
+    monkeypatch.setattr(engine_torch.time, "perf_counter", lambda: next(clock, 0.0))
+    gan = tiny()
+    gan.compile()
+    assert gan.jit_compile == "auto"
+    measured = engine_torch._Measured(gan)
+    for _ in range(12):
+        logs = measured(ops.convert_to_tensor(points(16)))
+    assert measured.choice is measured.graph
+    assert np.isfinite(float(logs["d_loss"]))
+    assert int(gan.optimizer.iterations) == 12
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16"])
+def test_mixed_precision_compiles(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        gan = keras_gan.create_model("vanilla", (8, 8, 1))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    gan.compile(jit_compile=True)
+    images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), dtype="uint8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        history = gan.fit(images, batch_size=16, epochs=2, verbose=0).history
+    assert np.isfinite(history["d_loss"]).all()
