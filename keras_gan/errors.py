@@ -28,6 +28,8 @@ def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
     """
     expected = "(n, " + ", ".join("any" if d is None else str(d) for d in sample_shape) + ")"
     shape = tuple(samples.shape)
+    if shape[:1] == (0,):
+        raise ValueError(f"There are no samples in the data: its shape is {shape}.")
     if len(shape) != len(sample_shape) + 1 or any(
         want not in (None, got) for want, got in zip(sample_shape, shape[1:], strict=False)
     ):
@@ -35,9 +37,7 @@ def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
             f"The generator makes samples of shape {expected}; got data of shape {shape}. "
             "Resize the data, or build networks for its shape."
         )
-    if shape[0] == 0:
-        raise ValueError(f"There are no samples in the data: its shape is {shape}.")
-    dtype = str(samples.dtype).removeprefix("torch.").split("'")[-1]
+    dtype = getattr(samples.dtype, "name", str(samples.dtype)).removeprefix("torch.")
     if "float" not in dtype:
         if dtype != "uint8" and len(sample_shape) == 3:
             raise TypeError(f"Images are uint8 in 0…255 or floats in −1…1; got {dtype}.")

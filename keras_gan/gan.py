@@ -1,5 +1,6 @@
 """The GAN class: one adversarial train step, written once for every backend."""
 
+import hashlib
 import itertools
 from functools import partial
 
@@ -261,19 +262,9 @@ class GAN(engine.Trainer, keras.Model):
         return network(latents, training=training)
 
     def fit(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_split=0.0,
-        validation_data=None,
-        shuffle=True,
-        keep_on_device="auto",
-        **kwargs,
-    ):
+        self, x=None, y=None, batch_size=None, epochs=1, *, callbacks=None, validation_split=0.0,
+        validation_data=None, shuffle=True, keep_on_device="auto", **kwargs,
+    ):  # fmt: skip
         """Trains both networks; like `keras.Model.fit`, with real samples alone.
 
         Args:
@@ -283,7 +274,7 @@ class GAN(engine.Trainer, keras.Model):
             y: Not used: there are no targets.
             batch_size: Samples per step for arrays, split over the discriminator steps: with 5 of
                 them, `batch_size=320` gives each 64. Defaults to 32 per discriminator step.
-            epochs: As in Keras; so are `verbose`, `callbacks`, `validation_split` and the rest.
+            epochs: As in Keras; so are `callbacks`, `validation_split` and what is not named here.
             validation_data: Held-out real samples, for `evaluate` at the end of each epoch.
             shuffle: Whether to draw a new order of an array at each epoch.
             keep_on_device: Whether an array is copied to the device once and shuffled there, on
@@ -318,30 +309,14 @@ class GAN(engine.Trainer, keras.Model):
             x, validation_split = self._checked(x, batch_size), 0.0
         if keep_on_device is True or (keep_on_device == "auto" and _fits_on_device(x)):
             x = ResidentArray(x, batch_size, shuffle)
-        return super().fit(
-            x,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            shuffle=shuffle,
-            **kwargs,
-        )
+        options = {"callbacks": callbacks, "validation_data": validation_data, "shuffle": shuffle}
+        options["validation_split"] = validation_split
+        return super().fit(x, batch_size=batch_size, epochs=epochs, **(options | kwargs))
 
     def evaluate(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        verbose="auto",
-        steps=None,
-        callbacks=None,
-        return_dict=False,
-        seed=0,
-        **kwargs,
-    ):
+        self, x=None, y=None, batch_size=None, verbose="auto", *, steps=None, callbacks=None,
+        return_dict=False, seed=0, **kwargs,
+    ):  # fmt: skip
         """Compares held-out real samples with as many generated ones.
 
         Args:
@@ -369,8 +344,11 @@ class GAN(engine.Trainer, keras.Model):
             )
         random = np.random.default_rng(seed)
         totals, count = np.zeros(4), 0
+        key = _content(x) if any(hasattr(metric, "begin") for metric in self._distances) else None
         for metric in self._distances:
             metric.reset_state()
+            if hasattr(metric, "begin"):
+                metric.begin(key)
         callbacks.on_test_begin()
         for step, _, [data] in batches:
             callbacks.on_test_batch_begin(step)
@@ -472,6 +450,14 @@ class GAN(engine.Trainer, keras.Model):
 def _generator(batches):
     # Keras tells generators by their type.
     yield from batches
+
+
+def _content(x):
+    """What tells one array of samples from another, or None for anything else."""
+    if not hasattr(x, "shape"):
+        return None
+    x = np.ascontiguousarray(ops.convert_to_numpy(x))
+    return hashlib.sha256(f"{x.dtype}{x.shape}".encode() + x.data.tobytes()).hexdigest()
 
 
 def _fits_on_device(x):

@@ -138,7 +138,7 @@ def _from_layout(x):
 
 
 def _check_shape(image_shape):
-    shape = tuple(image_shape)
+    shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else ()
     if (
         len(shape) != 3
         or not all(isinstance(n, int) for n in shape)

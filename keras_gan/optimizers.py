@@ -85,7 +85,6 @@ class PairedOptimizer(keras.optimizers.Optimizer):
         pass
 
     def get_config(self):
-        serialize = keras.saving.serialize_keras_object
         return {
             "generator": serialize(self.generator),
             "discriminator": serialize(self.discriminator),
@@ -100,6 +99,19 @@ class PairedOptimizer(keras.optimizers.Optimizer):
             for side in ("generator", "discriminator")
         }
         return cls(**(config | sides))
+
+
+def serialize(optimizer):
+    """The optimizer's config under its public name.
+
+    On torch, Keras names a module of its torch backend, which only a machine with torch can import.
+    """
+    config = keras.saving.serialize_keras_object(optimizer)
+    if config["module"].startswith("keras.src.backend."):
+        config |= {"module": "keras.optimizers", "registered_name": None}
+    if hasattr(optimizer, "inner_optimizer"):
+        config["config"]["inner_optimizer"] = serialize(optimizer.inner_optimizer)
+    return config
 
 
 def _innermost(optimizer):

@@ -1,5 +1,6 @@
 """Recipes and their registry; preset folders: saved models that anyone can load."""
 
+import contextlib
 import fnmatch
 import importlib
 import json
@@ -97,7 +98,6 @@ def create_model(name: str, image_shape=(28, 28, 1), seed=None, **options) -> GA
         "ema_momentum": recipe.ema_momentum,
         "name": name,
     }
-    image_shape = tuple(image_shape)
     gan = GAN(
         recipe.generator(image_shape),
         recipe.discriminator(image_shape),
@@ -120,7 +120,7 @@ def list_presets(pattern: str = "*") -> list[str]:
 
 
 def _bundled() -> dict[str, Path]:
-    zoo = Path(importlib.import_module("keras_gan.zoo").__file__).parent
+    zoo = Path(importlib.import_module("keras_gan.zoo").__path__[0])
     return {path.parent.name: path.parent for path in zoo.glob("*/config.json")}
 
 
@@ -136,24 +136,36 @@ def from_preset(name: str | Path, load_weights: bool = True) -> GAN:
         ValueError: For an unknown name, or a folder that is not a preset this version can read.
     """
     folder = find_preset(name)
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        metadata = json.loads((folder / "metadata.json").read_text())
-        compile_config = config.pop("compile_config", None)
-        made = metadata["format"]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{folder} is no whole preset folder: {error}.") from error
+    with _reading(folder / "metadata.json") as path:
+        made = int(json.loads(path.read_text())["format"])
     if made > FORMAT:
         raise ValueError(
             f"{folder} has format {made}, and this version reads up to {FORMAT}; "
             "install a newer keras-gan."
         )
-    gan = keras.saving.deserialize_keras_object(config)
+    with _reading(folder / "config.json") as path:
+        config = json.loads(path.read_text())
+        compile_config = config.pop("compile_config", None)
+        gan = keras.saving.deserialize_keras_object(config)
+        if not isinstance(gan, GAN):
+            raise TypeError(f"it describes no GAN but a {type(gan).__name__}")
     if load_weights:
-        gan.load_weights(folder / "model.weights.h5")
+        with _reading(folder / "model.weights.h5") as path:
+            gan.load_weights(path)
     if compile_config:
-        gan.compile_from_config(compile_config)
+        with _reading(folder / "config.json"):
+            gan.compile_from_config(compile_config)
     return gan
+
+
+@contextlib.contextmanager
+def _reading(path):
+    """Yields the path; makes one line that names it of whatever its contents raise."""
+    try:
+        yield path
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        reason = str(error).split("\n")[0][:200].rstrip(" .:")
+        raise ValueError(f"{path} is missing or broken: {reason}.") from error
 
 
 def find_preset(name: str | Path) -> Path:

@@ -5,9 +5,9 @@ import importlib
 import keras
 import numpy as np
 import pytest
-from benchmarks.describe import describe
 
 import keras_gan
+from benchmarks.describe import describe
 from keras_gan import engine
 
 BACKEND = keras.backend.backend()

@@ -1,0 +1,260 @@
+"""What stock Keras callbacks lack: sample grids, and a folder that a run can go on from."""
+
+import csv
+import math
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_gan import presets
+from keras_gan.pictures import image_grid, replacing, save_animation, save_curves, save_image
+
+__all__ = ["ProgressBar", "RunFolder", "SampleGrid", "SeededBatches", "image_grid", "save_image"]
+
+
+class SampleGrid(keras.callbacks.Callback):
+    """Writes a grid of generated images after each epoch: `epoch_0001.png`, `epoch_0002.png`, ….
+
+    The latents are the same in each epoch, so that the pictures show one set of images change.
+
+    Args:
+        folder: Where to; made if missing.
+        num: Images in a grid.
+        seed: Of their latents, as in `GAN.generate`.
+
+    Example:
+
+    >>> gan.fit(images, epochs=5, callbacks=[SampleGrid("samples", num=16)])  # doctest: +SKIP
+    """
+
+    def __init__(self, folder: str | os.PathLike, num: int = 64, seed: int = 0):
+        super().__init__()
+        self.folder, self.num, self.seed = Path(folder), num, seed
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        save_image(self.path(epoch), image_grid(self.model.generate(self.num, seed=self.seed)))
+
+    def path(self, epoch: int) -> Path:
+        """The picture of an epoch, counted from 0."""
+        return self.folder / f"epoch_{epoch + 1:04d}.png"
+
+
+class SeededBatches(keras.utils.PyDataset):
+    """Batches whose order follows from a seed and the number of the epoch alone.
+
+    So it is the same on every backend, and a run that is resumed sees what it would have seen.
+    All images are used once, in a new order, before any comes again; those that do not fill the
+    last batch are left out, other ones each time, because a smaller batch would be compiled anew.
+
+    Args:
+        images: `uint8` array `(n, height, width, channels)`, or an `ImageFolder` of batch size 1.
+        batch_size: Images in a batch.
+        steps: Batches in an epoch; default: as many as the images make.
+        seed: Of the order.
+
+    Attributes:
+        epoch: The number of the epoch that is read next, from 0; for a callback to set.
+    """
+
+    def __init__(self, images, batch_size: int, steps: int | None = None, seed: int = 0):
+        # Threads help where files are read: Pillow decodes in parallel.
+        super().__init__(workers=1 if hasattr(images, "shape") else 4)
+        self.images, self.seed, self.epoch = images, seed, 0
+        self.batch_size = min(batch_size, len(images))
+        self.steps = steps or len(images) // self.batch_size
+        self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> np.ndarray:
+        per_pass = len(self.images) // self.batch_size
+        turn, place = divmod(self.epoch * self.steps + step, per_pass)
+        known, order = self._order
+        if known != turn:
+            order = np.random.default_rng([self.seed, turn]).permutation(len(self.images))
+            self._order = (turn, order)
+        chosen = order[place * self.batch_size :][: self.batch_size]
+        if hasattr(self.images, "shape"):
+            return self.images[chosen]
+        return np.concatenate([self.images[int(i)] for i in chosen])
+
+
+class RunFolder(keras.callbacks.Callback):
+    """Keeps a run in a folder that, after every epoch, can be looked at, loaded and resumed.
+
+    It is a preset folder, with `training.csv` (a row per epoch), `samples/epoch_0001.png` and so
+    on, `samples.png` (the latest), `samples.gif` (all of them), `curves.png` and `state/`, the
+    whole model with its optimizers. All randomness of an epoch follows from the seed and the
+    epoch's number, so that a resumed run repeats an uninterrupted one. An epoch whose losses are
+    not finite is not kept and ends the training; `failed_epoch` then is its number, from 1.
+
+    Args:
+        folder: Where to; made if missing.
+        batches: What `fit` is given.
+        seed: Of the run.
+        metadata: More entries for the preset's `metadata.json`.
+        num_samples: Images in the grids.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        batches: SeededBatches,
+        seed: int = 0,
+        metadata: dict | None = None,
+        num_samples: int = 64,
+    ):
+        super().__init__()
+        self.folder, self.batches, self.seed = Path(folder), batches, seed
+        self.metadata = metadata or {}
+        self.grid = SampleGrid(self.folder / "samples", num_samples)
+        self.rows: list[dict[str, float]] = []
+        self.failed_epoch: int | None = None
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.grid.set_model(model)
+
+    def restore(self, gan) -> int:
+        """Brings a compiled model to the end of the last whole epoch; returns the epochs done."""
+        for left_over in self.folder.glob(".writing-*"):
+            shutil.rmtree(left_over, ignore_errors=True)  # Of a process that was killed.
+        states = {int(path.name[6:-11]): path for path in self._states()}
+        done = max(states, default=0)
+        if done:
+            gan.load_weights(states[done])
+            with open(self.folder / "training.csv", newline="") as file:
+                # A run can have ended between writing a row and writing the state.
+                rows = list(csv.DictReader(file))[:done]
+            self.rows = [
+                {name: float(value) for name, value in row.items()} | {"epoch": int(row["epoch"])}
+                for row in rows
+            ]
+        return done
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.epoch = epoch
+        _reseed(self.model, self.seed, epoch)
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        if not _finite(logs):
+            self.failed_epoch = epoch + 1
+            self.model.stop_training = True
+            return
+        self.rows.append({"epoch": epoch + 1, **logs})
+        self.rows[-1]["seconds"] = round(time.perf_counter() - self._began, 3)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write_pictures(epoch)
+        with (
+            replacing(self.folder / "training.csv") as part,
+            open(part, "w", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        seconds = round(sum(row["seconds"] for row in self.rows), 3)
+        done = {"epochs": epoch + 1, "seconds": seconds}
+        presets.save_to_preset(self.model, self.folder, **(self.metadata | done))
+        self._write_state(epoch)
+
+    def _write_pictures(self, epoch):
+        self.grid.on_epoch_end(epoch)
+        paths = [path for path in map(self.grid.path, range(epoch + 1)) if path.exists()]
+        with replacing(self.folder / "samples.png") as part:
+            part.write_bytes(paths[-1].read_bytes())
+        save_animation(self.folder / "samples.gif", paths)
+        save_curves(self.folder / "curves.png", self.rows)
+
+    def _write_state(self, epoch):
+        # Last of all, in one move: this is what makes the epoch count as done.
+        older = self._states()
+        path = self.folder / "state" / f"epoch_{epoch + 1:04d}.weights.h5"
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as part:
+            self.model.save_weights(part)
+        for other in older:
+            if other != path:
+                other.unlink()
+
+    def _states(self):
+        return list((self.folder / "state").glob("epoch_*.weights.h5"))
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """Shows one bar over all epochs, with images per second and the time left, on stderr.
+
+    Each epoch leaves a line; where stderr is not a terminal, these lines are all there is. Losses
+    that are no longer finite end the training early.
+
+    Args:
+        images_per_step: Real images in a step.
+        first_epoch: The epoch that training starts with, from 0.
+    """
+
+    def __init__(self, images_per_step: int, first_epoch: int = 0):
+        super().__init__()
+        self.images_per_step, self.first_epoch = images_per_step, first_epoch
+        self._bar: Any = None  # tqdm's, imported only when there is something to show.
+
+    def on_train_begin(self, logs=None):
+        from tqdm import tqdm
+
+        self._left = self.params["epochs"] - self.first_epoch
+        total = self._left * self.params["steps"] * self.images_per_step
+        self._bar = tqdm(total=total, unit="img", unit_scale=True, disable=None, leave=False)
+        self._began = self._shown = time.perf_counter()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._bar.set_description(f"epoch {epoch + 1}/{self.params['epochs']}")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._bar.update(self.images_per_step)
+        # Reading the losses waits for the device, so it is not done at every step.
+        if time.perf_counter() - self._shown > 0.5:
+            self._shown = time.perf_counter()
+            losses = {name: float(value) for name, value in logs.items() if "loss" in name}
+            self._bar.set_postfix(losses, refresh=False)
+            self.model.stop_training |= not _finite(losses)
+
+    def on_epoch_end(self, epoch, logs=None):
+        done = epoch + 1 - self.first_epoch
+        elapsed = time.perf_counter() - self._began
+        rate = done * self.params["steps"] * self.images_per_step / elapsed
+        left = self._bar.format_interval(elapsed / done * (self._left - done))
+        values = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
+        self._bar.write(
+            f"epoch {epoch + 1}/{self.params['epochs']}: {values}, {rate:,.0f} img/s, {left} left",
+            file=sys.stderr,
+        )
+
+    def on_train_end(self, logs=None):
+        self.close()
+
+    def close(self):
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _finite(logs) -> bool:
+    return all(math.isfinite(value) for value in logs.values())
+
+
+def _reseed(model, *entropy: int) -> None:
+    """Makes all randomness of training follow from the given numbers from here on."""
+    draw = lambda *more: np.random.SeedSequence([*entropy, *more]).generate_state(2)  # noqa: E731
+    # PyTorch's and Python's own generators, …
+    keras.utils.set_random_seed(int(draw()[0]))
+    # … and Keras', whose states no weights file holds. 31 bits, because some are int32.
+    states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
+    for i, state in enumerate(states):
+        state.assign(draw(i) >> 1)

@@ -1,0 +1,129 @@
+"""Helpers that the tests share; each process runs on the one backend that KERAS_BACKEND names."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_gan import GAN, engine
+
+BACKENDS = ("jax", "tensorflow", "torch")
+BACKEND = keras.backend.backend()
+LOSSES = ("minimax", "non_saturating", "least_squares", "wasserstein", "hinge")
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "cross: starts a process per backend by itself")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+    yield
+    keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture
+def fixed_noise(monkeypatch):
+    monkeypatch.setattr(engine, "normal", fixed("standard_normal"))
+    monkeypatch.setattr(engine, "uniform", fixed("random"))
+
+
+def fixed(distribution, calls=64, batch=64):
+    """Noise that is the same on every backend: the n-th draw is row n of a NumPy table.
+
+    The model's own seed generator holds n, so that the draws differ inside compiled steps too.
+    """
+    tables = {}
+
+    def draw(shape, seed):
+        size, rest = shape[0], tuple(shape[1:])
+        if rest not in tables:
+            random = np.random.default_rng(len(rest))
+            tables[rest] = getattr(random, distribution)((calls, batch, *rest), dtype="float32")
+        call = ops.cast(seed.state[1], "int32") % calls
+        seed.state.assign(seed.state + ops.cast([0, 1], seed.state.dtype))
+        return ops.take(ops.convert_to_tensor(tables[rest]), call, axis=0)[:size]
+
+    return draw
+
+
+def stateful(fn, variables):
+    """Runs `fn` and keeps what it assigns to `variables`, on JAX as elsewhere."""
+    with keras.StatelessScope() as scope:
+        outputs = fn()
+    for variable in variables:
+        value = scope.get_current_value(variable)
+        if value is not None:
+            variable.assign(value)
+    return outputs
+
+
+def value_and_gradients(fn, variables):
+    """`fn()`'s value and its gradients, as NumPy arrays."""
+    (value, _), gradients = engine.value_and_grad(lambda: (fn(), []), variables)
+    return numpy(value), [numpy(gradient) for gradient in gradients]
+
+
+def numpy(value):
+    return ops.convert_to_numpy(value)
+
+
+def values(thing):
+    """Copies of the values of variables (an optimizer's, a model's), in order."""
+    return [np.array(numpy(v.value)) for v in getattr(thing, "variables", thing)]
+
+
+def assert_equal(left, right, **tolerance):
+    assert len(left) == len(right)
+    for one, other in zip(left, right, strict=True):
+        np.testing.assert_allclose(one, other, **({"rtol": 0, "atol": 0} | tolerance))
+
+
+def changed(left, right):
+    return [not np.array_equal(one, other) for one, other in zip(left, right, strict=True)]
+
+
+def mlp_gan(sample=2, latent=3, units=4, **options):
+    generator = keras.Sequential(
+        [keras.Input((latent,)), layers.Dense(units, "tanh"), layers.Dense(sample)]
+    )
+    discriminator = keras.Sequential(
+        [keras.Input((sample,)), layers.Dense(units, "tanh"), layers.Dense(1)]
+    )
+    return GAN(generator, discriminator, **options)
+
+
+def points(n, sample=2, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, sample), dtype="float32")
+
+
+def pictures(n, shape=(8, 8, 1), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), dtype="uint8")
+
+
+def fit(gan, x, batch_size=None, epochs=1, **options):
+    """The history of a silent fit that keeps the samples' order."""
+    batch_size = batch_size or len(x)
+    options = {"shuffle": False, "verbose": 0} | options
+    return gan.fit(x, batch_size=batch_size, epochs=epochs, **options).history
+
+
+def python(backend, *arguments, **options):
+    """Runs Python on another backend; returns its standard output."""
+    environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    result = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        **options,
+    )
+    assert result.returncode == 0, f"{backend}:\n{result.stdout[-2000:]}{result.stderr[-4000:]}"
+    return result.stdout

@@ -1,0 +1,91 @@
+"""What one backend computes, for `test_parity.py` to compare: `train FOLDER` or `load FOLDER`.
+
+The other frameworks cannot be imported here, so that a file made on one machine is known to load on
+another that has only its own backend.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+BACKENDS = ("jax", "tensorflow", "torch")
+ME = os.environ["KERAS_BACKEND"]
+sys.modules |= {name: None for name in BACKENDS if name != ME}
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from conftest import fit, fixed, numpy, values  # noqa: E402
+
+import keras_gan  # noqa: E402
+from keras_gan import engine  # noqa: E402
+
+SHAPE = (20, 18, 2)
+SEED, IMAGES = 7, 200
+
+
+def start(variant, ema_momentum=None):
+    """The variant with weights that depend on nothing but their shapes, and no dropout."""
+    gan = keras_gan.create_model(variant, SHAPE, seed=1, ema_momentum=ema_momentum)
+    random = np.random.default_rng(0)
+    for weight in gan.generator.weights + gan.discriminator.weights:
+        value = random.standard_normal(weight.shape)
+        if len(weight.shape) > 1:
+            value *= np.sqrt(2 / np.prod(weight.shape[:-1]))
+        else:
+            value = 0.1 * value + (weight.name in ("gamma", "moving_variance"))
+        weight.assign(value.astype("float32"))
+    if ema_momentum is not None:
+        gan.ema_generator.set_weights(gan.generator.get_weights())
+    for layer in gan.discriminator.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    gan.noise.state.assign(np.array([0, 0]))
+    return gan
+
+
+def batch(gan):
+    size = 8 * gan.discriminator_steps
+    return np.random.default_rng(2).integers(0, 256, (size, *SHAPE), dtype="uint8")
+
+
+def indexed(prefix, arrays):
+    return {f"{prefix}/{i:03}": array for i, array in enumerate(arrays)}
+
+
+def train(folder):
+    for variant in keras_gan.list_models():
+        results = {}
+        gan = start(variant, ema_momentum=0.9)
+        results["images"] = gan.generate(IMAGES, seed=SEED)
+        before = gan.get_weights()
+        for name, losses in fit(gan, batch(gan), epochs=5).items():
+            results[f"adam/{name}"] = losses
+        gan.save(folder / f"{variant}-{ME}.keras")
+        gan.save_to_preset(folder / f"{variant}-{ME}")
+        results["saved images"] = gan.generate(IMAGES, seed=SEED)
+        results |= indexed("optimizer", values(gan.optimizer))
+        gan = start(variant)
+        before = gan.get_weights()
+        gan.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01))
+        fit(gan, batch(gan), epochs=5)
+        results |= indexed("before", before) | indexed("sgd", gan.get_weights())
+        np.savez(folder / f"{variant}-{ME}.npz", **results)
+
+
+def load(folder):
+    """Loads what the other backends saved; goes on with training where there is an optimizer."""
+    for variant in keras_gan.list_models():
+        for other in set(BACKENDS) - {ME}:
+            gan = keras.saving.load_model(folder / f"{variant}-{other}.keras")
+            results = indexed("optimizer", values(gan.optimizer))
+            results["saved images"] = gan.generate(IMAGES, seed=SEED)
+            preset = keras_gan.from_preset(folder / f"{variant}-{other}")
+            results["preset images"] = preset.generate(IMAGES, seed=SEED)
+            fit(gan, batch(gan))
+            results["iterations"] = numpy(gan.optimizer.iterations)
+            np.savez(folder / f"{variant}-{other}-on-{ME}.npz", **results)
+
+
+if __name__ == "__main__":
+    engine.normal, engine.uniform = fixed("standard_normal"), fixed("random")
+    {"train": train, "load": load}[sys.argv[1]](Path(sys.argv[2]))

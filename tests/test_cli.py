@@ -1,0 +1,523 @@
+"""The command line: every command, every exit code, and what a run's folder holds."""
+
+import contextlib
+import csv
+import importlib.util
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+from conftest import BACKEND, pictures, values
+from PIL import Image
+
+from keras_gan import GAN, callbacks, cli, from_preset, networks, presets
+from keras_gan.pictures import image_grid, save_image
+
+PATH = os.pathsep.join([os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")])
+adam = partial(keras.optimizers.Adam, learning_rate=2e-3, beta_1=0.5)
+TINY = presets.Recipe(
+    paper="Nobody et al.",
+    generator=partial(networks.mlp_generator, latent_dim=4, units=(8,)),
+    discriminator=partial(networks.mlp_discriminator, units=(8,), dropout=0.3),
+    loss="non_saturating",
+    generator_optimizer=adam,
+    discriminator_optimizer=adam,
+    batch_size=4,
+    discriminator_steps=2,
+    ema_momentum=0.9,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with pytest.MonkeyPatch.context() as patch:
+        presets.list_models()
+        patch.setitem(presets._RECIPES, "tiny", TINY)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def same_policy():
+    policy = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of 24 grey pictures, to be left as it is."""
+    folder = tmp_path_factory.mktemp("photos")
+    for i, picture in enumerate(pictures(24)):
+        save_image(folder / f"{i:02d}.png", image_grid(picture[None]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(photos, tmp_path_factory):
+    """What a run of two epochs made and wrote to stderr; to be left as it is."""
+    folder, written = tmp_path_factory.mktemp("finished") / "run", io.StringIO()
+    with contextlib.redirect_stderr(written):
+        assert main(*train(photos, folder), "--epochs", 2) == 0
+    return folder, written.getvalue()
+
+
+@pytest.fixture
+def run(finished, photos, tmp_path):
+    """A copy of that run, and the command that goes on with it."""
+    folder = shutil.copytree(finished[0], tmp_path / "run")
+    return folder, train(photos, folder)
+
+
+def tiny_main(arguments):
+    """The command in a process of its own."""
+    presets.register_model("tiny", TINY)
+    return cli.main(arguments)
+
+
+def train(data, out):
+    return ["train", "tiny", "--data", data, "--out", out, "--image-size", 8]
+
+
+def main(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def refused(capsys, *arguments, code=2):
+    """The one line that the command ends with."""
+    capsys.readouterr()
+    assert main(*arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("keras-gan: ") and err.count("\n") == 1, err
+    return err
+
+
+def process(*arguments, program=("-m", "keras_gan"), **environment):
+    return subprocess.Popen(
+        [sys.executable, *program, *map(str, arguments)],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def rows(folder):
+    with open(folder / "training.csv", newline="") as file:
+        return [
+            {k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)
+        ]
+
+
+def state(folder):
+    """The whole model of a run, as its last epoch left it."""
+    gan = from_preset(folder)
+    (path,) = (folder / "state").iterdir()
+    gan.load_weights(path)
+    weights = [v for v in gan.variables if "seed_generator" not in v.path]
+    return values(weights) + values(gan.optimizer)
+
+
+# What the commands do.
+
+
+def test_list(capsys):
+    assert main("list") == 0
+    out = capsys.readouterr().out
+    for text in ("dcgan", "wgan_gp", "arXiv:1704.00028", "fashion_mnist_10k"):
+        assert text in out
+
+
+def test_train_writes_a_folder_to_look_at_and_to_load(finished, photos):
+    folder, written = finished
+    lines = written.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    assert "d_loss" in lines[0] and "img/s" in lines[0] and lines[1].endswith("00:00 left")
+
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
+        "config.json",
+        "curves.png",
+        "metadata.json",
+        "model.weights.h5",
+        "options.json",
+        "samples.gif",
+        "samples.png",
+        "samples/epoch_0001.png",
+        "samples/epoch_0002.png",
+        "state/epoch_0002.weights.h5",
+        "training.csv",
+    }
+    options = json.loads((folder / "options.json").read_text())
+    expected = {"variant": "tiny", "data": str(photos), "image_shape": [8, 8, 3], "epochs": 2}
+    expected |= {"batch_size": 4, "steps_per_epoch": 3, "seed": 0, "backend": BACKEND}
+    assert expected.items() <= options.items()
+    assert options["versions"]["keras"] == keras.__version__
+    assert options["recipe"]["generator_optimizer"]["beta_1"] == 0.5
+    assert [row["epoch"] for row in rows(folder)] == [1, 2]
+    assert {"d_loss", "g_loss", "d_real", "d_fake"} < rows(folder)[0].keys()
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["epochs"] == 2 and metadata["seconds"] > 0 and metadata["format"] == 1
+
+    gan = from_preset(folder)
+    grid = np.asarray(Image.open(folder / "samples.png"))
+    np.testing.assert_array_equal(grid, image_grid(gan.generate(64, seed=0)))
+    np.testing.assert_array_equal(grid, np.asarray(Image.open(folder / "samples/epoch_0002.png")))
+    with Image.open(folder / "samples.gif") as film:
+        assert film.n_frames == 2 and film.size == grid.shape[1::-1]
+    with Image.open(folder / "curves.png") as curves:
+        assert curves.size == (840, 600)
+
+
+def test_options_reach_the_run(tmp_path):
+    command = ["train", "tiny", "--data", "fashion_mnist_10k", "--out", tmp_path / "run"]
+    command += ["--image-size", "8x12", "--batch-size", 8, "--steps-per-epoch", 3]
+    assert main(*command, "--epochs", 1, "--seed", 5, "--precision", "mixed_bfloat16") == 0
+    options = json.loads((tmp_path / "run/options.json").read_text())
+    expected = {"image_shape": [8, 12, 1], "batch_size": 8, "steps_per_epoch": 3, "seed": 5}
+    assert (expected | {"precision": "mixed_bfloat16"}).items() <= options.items()
+    gan = from_preset(tmp_path / "run")
+    assert gan.generator.layers[0].compute_dtype == "bfloat16"
+    gan.load_weights(tmp_path / "run/state/epoch_0001.weights.h5")
+    assert int(gan.optimizer.iterations) == 3
+
+
+def test_same_seed_same_files(finished, tmp_path, photos, capsys):
+    files = lambda run: [(run / "samples/epoch_0001.png").read_bytes(), rows(run)[0]]  # noqa: E731
+    for seed in range(2):
+        assert main(*train(photos, tmp_path / str(seed)), "--epochs", 1, "--seed", seed) == 0
+        picture = tmp_path / str(seed) / "samples.png"
+        assert capsys.readouterr().out == f"Trained tiny: the samples are in {picture}\n"
+    assert files(tmp_path / "0") == files(finished[0])
+    assert files(tmp_path / "1") != files(finished[0])
+
+
+def test_generate_writes_a_grid_an_array_or_a_folder(run, tmp_path, capsys):
+    folder, _ = run
+    images = from_preset(folder).generate(6, seed=4)
+    for name in ("grid.png", "new/images.npy", "many"):
+        assert main("generate", folder, "--num", 6, "--seed", 4, "--out", tmp_path / name) == 0
+        assert str(tmp_path / name) in capsys.readouterr().out
+    np.testing.assert_array_equal(Image.open(tmp_path / "grid.png"), image_grid(images))
+    np.testing.assert_array_equal(np.load(tmp_path / "new/images.npy"), images)
+    paths = sorted((tmp_path / "many").iterdir())
+    assert [path.name for path in paths] == [f"{i:05d}.png" for i in range(6)]
+    np.testing.assert_array_equal([np.asarray(Image.open(path)) for path in paths], images)
+
+    assert main("generate", folder, "--num", 6, "--out", tmp_path / "many") == 0  # Again is fine.
+    error = refused(capsys, "generate", folder, "--num", 5, "--out", tmp_path / "many")
+    assert "many holds other files, such as 00005.png" in error
+    assert "--out is a .png" in refused(capsys, "generate", folder, "--out", "images.jpg")
+
+
+def test_evaluate_tells_losses_and_logits(run, photos, capsys):
+    folder, _ = run
+    capsys.readouterr()
+    assert main("evaluate", folder, "--data", photos, "--num-images", 20, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    expected = {"preset": str(folder), "data": str(photos), "num_images": 20, "seed": 0}
+    assert (expected | {"backend": BACKEND}).items() <= report.items()
+    assert all(np.isfinite(report[name]) for name in ("d_loss", "g_loss", "d_real", "d_fake"))
+    assert main("evaluate", folder, "--data", photos) == 0
+    out = capsys.readouterr().out
+    assert "num_images              24\n" in out and "g_loss" in out
+
+
+def test_info_tells_what_a_run_is(run, capsys):
+    folder, _ = run
+    capsys.readouterr()
+    assert main("info", folder) == 0
+    out = capsys.readouterr().out
+    for text in (
+        "(8, 8, 3)",
+        "tiny",
+        "non_saturating",
+        "Nobody et al.",
+        "epochs                  2",
+    ):
+        assert text in out
+
+
+# Resuming.
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, photos, capsys):
+    folder, command = run
+    assert main(*command, "--resume", "--epochs", 4) == 0
+    whole = tmp_path / "whole"
+    assert main(*train(photos, whole), "--epochs", 4) == 0
+    assert [row["epoch"] for row in rows(folder)] == [1, 2, 3, 4]
+    for one, other in zip(rows(folder), rows(whole), strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+    for one, other in zip(state(folder), state(whole), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    # A finished run says so, and keeps what it has.
+    capsys.readouterr()
+    before = state(folder)
+    assert main(*command, "--resume") == 0
+    assert "has its 4 epochs already" in capsys.readouterr().out
+    for one, other in zip(state(folder), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_resuming_restores_all_of_the_model(tmp_path, photos, monkeypatch, precision):
+    folder = tmp_path / "run"
+    command = [*train(photos, folder), "--precision", precision]
+    assert main(*command, "--epochs", 2) == 0
+    saved, seen = state(folder), []
+    optimizers = lambda gan: (gan.optimizer.generator, gan.optimizer.discriminator)  # noqa: E731
+    fit = GAN.fit
+
+    def watched(gan, *args, **kwargs):
+        weights = [v for v in gan.variables if "seed_generator" not in v.path]
+        seen.extend(values(weights) + values(gan.optimizer))
+        assert [int(side.iterations) for side in optimizers(gan)] == [6, 12]
+        assert kwargs["initial_epoch"] == 2
+        return fit(gan, *args, **kwargs)
+
+    monkeypatch.setattr(GAN, "fit", watched)
+    assert main(*command, "--epochs", 3, "--resume") == 0
+    assert len(seen) == len(saved)
+    for one, other in zip(seen, saved, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_resume_needs_only_the_options_it_cannot_know(run, capsys):
+    folder, command = run
+    assert main(*command[:6], "--resume", "--epochs", 3) == 0
+    assert len(rows(folder)) == 3
+    for option, value in [
+        ("--batch-size", 8),
+        ("--seed", 1),
+        ("--image-size", 16),
+        ("--precision", "mixed_bfloat16"),
+        ("--steps-per-epoch", 2),
+        ("--data", "mnist"),
+    ]:
+        error = refused(capsys, *command, "--resume", option, value)
+        assert f"was begun with {option} " in error
+    error = refused(capsys, "train", "lsgan", *command[2:], "--resume")
+    assert "was begun with VARIANT tiny, not lsgan" in error
+
+
+def test_a_killed_run_goes_on_from_its_last_whole_epoch(tmp_path, photos, capsys):
+    folder = tmp_path / "run"
+    command = train(photos, folder)
+    program = ["-c", "import sys, test_cli; sys.exit(test_cli.tiny_main(sys.argv[1:]))"]
+    running = process(*command, "--epochs", 1000, program=program, PYTHONPATH=PATH)
+    deadline = time.monotonic() + 120
+    while not (folder / "samples/epoch_0003.png").exists():
+        assert running.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    done = max(int(path.name[6:10]) for path in (folder / "state").glob("epoch*"))
+    assert done >= 2
+    assert from_preset(folder).generate(1).shape == (1, 8, 8, 3)
+    assert main(*command, "--epochs", done + 1, "--resume") == 0
+    assert [row["epoch"] for row in rows(folder)] == list(range(1, done + 2))
+    assert not list(folder.glob(".writing-*")) and not list(folder.rglob(".part-*"))
+    assert [path.name for path in (folder / "state").iterdir()] == [
+        f"epoch_{done + 1:04d}.weights.h5"
+    ]
+
+
+def test_a_run_killed_in_its_first_epoch_begins_again(run):
+    folder, command = run
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "options.json":
+            path.unlink()
+    assert main(*command, "--resume") == 0
+    assert [row["epoch"] for row in rows(folder)] == [1, 2]
+
+
+def test_ctrl_c_keeps_the_whole_epochs(tmp_path, photos, capsys, monkeypatch):
+    def interrupt(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    command = train(photos, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.ProgressBar, "on_epoch_begin", interrupt)
+        assert main(*command) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("keras-gan: interrupted; 1 of 20 epochs are in") and "--resume" in last
+    assert main(*command, "--resume", "--epochs", 2) == 0
+    assert len(rows(tmp_path / "run")) == 2
+
+
+def test_ctrl_c_elsewhere(run, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(GAN, "generate", interrupt)
+    assert refused(capsys, "generate", run[0], code=130) == "keras-gan: interrupted.\n"
+
+
+# Runs that fail.
+
+
+def test_losses_that_are_not_finite_end_the_run(run, capsys, monkeypatch):
+    folder, command = run
+    before = state(folder)
+    update = GAN._update_generator
+    monkeypatch.setattr(GAN, "_update_generator", lambda *a: update(*a) * float("nan"))
+    capsys.readouterr()
+    assert main(*command, "--resume", "--epochs", 9) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "no longer finite in epoch 3" in last and "keeps the 2 epochs" in last
+    assert len(rows(folder)) == 2
+    for one, other in zip(state(folder), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_full_disk_ends_the_run(tmp_path, photos, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(presets, "save_to_preset", full)
+    error = refused(capsys, "train", "tiny", "--data", photos, "--out", tmp_path / "run", code=1)
+    assert "No space left on device" in error and "--resume" in error
+
+
+# What the user must mend.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["trian"], "invalid choice: 'trian'"),
+        (["train", "tiny", "--out", "x"], "--data"),
+        (
+            ["train", "tiny", "--data", "mnist", "--out", "x", "--epochs", "0"],
+            "at least 1; got '0'",
+        ),
+        (["train", "tiny", "--data", "mnist", "--out", "x", "--seed", "-1"], "--seed"),
+        (["train", "tiny", "--data", "mnist", "--out", "x", "--batch-size", "1.5"], "'1.5'"),
+        (["train", "tiny", "--data", "mnist", "--out", "x", "--image-size", "8x"], "'8x'"),
+        (["train", "tiny", "--data", "mnist", "--out", "x", "--precision", "int8"], "'int8'"),
+        (["train", "tiny", "--data", "mnist", "--out", "x", "--backend", "mxnet"], "'mxnet'"),
+        (["train", "vanila", "--data", "mnist", "--out", "x"], "did you mean 'vanilla'"),
+        (["train", "tiny", "--data", "fashion_mnist_10", "--out", "x"], "'fashion_mnist_10k'"),
+        (["train", "tiny", "--data", "mnist", "--out", "x", "--resume"], "nothing to resume in x"),
+        (["generate", "no_such_preset"], "no preset or folder 'no_such_preset'"),
+        (["generate", "tests", "--num", "0"], "at least 1; got '0'"),
+        (["evaluate", "no_such_preset", "--data", "mnist"], "no preset or folder"),
+        (["info", "no_such_preset"], "no preset or folder"),
+    ],
+)
+def test_bad_input_gets_one_line(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_out_must_be_a_new_folder_that_can_be_written(tmp_path, photos, run, capsys):
+    folder, command = run
+    assert "holds a run already; add --resume" in refused(capsys, *command)
+    elsewhere = [*command[:4], "--image-size", 8, "--out"]
+    assert "exists and is no run folder" in refused(capsys, *elsewhere, photos)
+    assert "exists and is no run folder" in refused(capsys, *elsewhere, photos / "00.png")
+    assert "Not a directory" in refused(capsys, *elsewhere, photos / "00.png" / "run")
+    assert "00.png" in refused(capsys, "generate", folder, "--out", photos / "00.png" / "grid.png")
+    (tmp_path / "empty").mkdir()
+    assert main(*elsewhere, tmp_path / "empty", "--epochs", 1) == 0
+
+
+def test_data_must_fit(tmp_path, photos, finished, capsys):
+    photos = shutil.copytree(photos, tmp_path / "photos")
+    folder, _ = finished
+    out = ["--out", tmp_path / "new"]
+    assert "of at least 8" in refused(
+        capsys, "train", "tiny", "--data", photos, *out, "--image-size", 4
+    )
+    for path in list(photos.iterdir())[1:]:
+        path.unlink()
+    assert "has 1 images; tiny needs at least 2" in refused(
+        capsys, "train", "tiny", "--data", photos, *out
+    )
+    next(photos.iterdir()).unlink()
+    assert "has no image" in refused(capsys, "train", "tiny", "--data", photos, *out)
+    assert "has no image" in refused(capsys, "evaluate", folder, "--data", photos)
+    assert not (tmp_path / "new").exists()
+
+
+def test_damaged_images_are_named_in_a_line(tmp_path, photos, capsys):
+    photos = shutil.copytree(photos, tmp_path / "photos")
+    (photos / "bad.png").write_text("no picture")
+    assert main(*train(photos, tmp_path / "run"), "--epochs", 1) == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith(f"keras-gan: {photos / 'bad.png'} is skipped")
+
+
+def test_a_preset_that_makes_no_images(tmp_path, capsys):
+    generator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    discriminator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    presets.save_to_preset(GAN(generator, discriminator), tmp_path / "points")
+    assert "(3,), which are no images" in refused(capsys, "generate", tmp_path / "points")
+
+
+# Backends.
+
+
+def test_another_backend_than_the_running_one(capsys):
+    other = next(name for name in cli.FRAMEWORKS if name != BACKEND)
+    error = refused(capsys, "info", "x", "--backend", other)
+    assert f"keras runs on {BACKEND} in this process already, not on {other}" in error
+
+
+@pytest.mark.parametrize(
+    ("installed", "variable", "settings", "wanted", "expected"),
+    [
+        (["torch"], None, "tensorflow", None, "torch"),
+        (["jax", "torch"], None, "jax", None, "jax"),
+        (["jax", "torch"], None, None, None, "torch"),
+        (["jax", "torch"], "jax", "torch", None, "jax"),
+        (["jax", "torch"], "jax", "jax", "torch", "torch"),
+        (["torch"], "numpy", None, None, "numpy"),
+        (["torch"], "jax", None, None, "jax is not installed; pip install 'keras-gan[jax]'"),
+        (["torch"], None, None, "jax", "jax is not installed; pip install 'keras-gan[jax]'"),
+        (["torch"], "mxnet", None, None, "KERAS_BACKEND is 'mxnet'"),
+        ([], None, None, None, "no backend is installed; pip install 'keras-gan["),
+    ],
+)
+def test_choice_of_backend(tmp_path, monkeypatch, installed, variable, settings, wanted, expected):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name in installed or None)
+    monkeypatch.setenv("KERAS_BACKEND", variable or "")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    if settings:
+        (tmp_path / "keras.json").write_text(json.dumps({"backend": settings}))
+    try:
+        assert cli._backend(wanted) == expected
+    except cli.Stop as stop:
+        assert expected in str(stop) and stop.code == 2
+
+
+def test_help_is_fast_because_it_imports_no_keras():
+    code = "import sys; sys.argv = ['keras-gan', '--help']; from keras_gan.cli import main\n"
+    code += (
+        "try: main()\nexcept SystemExit: print([m for m in ('keras', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert "generate" in done.stdout
+
+
+def test_the_option_sets_the_backend_and_frameworks_stay_quiet(run, tmp_path):
+    other = next(name for name in cli.FRAMEWORKS if name != BACKEND)
+    arguments = ["generate", run[0], "--num", 1, "--out", tmp_path / "one.npy"]
+    running = process(*arguments, "--backend", BACKEND, KERAS_BACKEND=other)
+    out, err = running.communicate(timeout=120)
+    assert (running.returncode, err) == (0, "")
+    assert out == f"1 images are in {tmp_path / 'one.npy'}\n"
+    np.testing.assert_array_equal(np.load(tmp_path / "one.npy"), from_preset(run[0]).generate(1, 0))

@@ -1,0 +1,105 @@
+"""`import keras_gan` loads the chosen framework alone, and modules keep to their layers."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from conftest import BACKENDS, ROOT, python
+
+FRAMEWORKS = {"tensorflow", "torch", "jax"}
+# Needed by single functions only, which load them.
+LATER = {"matplotlib", "PIL", "tqdm", "scipy", "huggingface_hub", "h5py", "pandas", "grain"}
+LIBRARY = sorted(ROOT.glob("keras_gan/**/*.py"))
+ZOO = sorted(ROOT.glob("zoo/*.py"))
+
+
+def loaded_by(statement, backend, folder):
+    code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    return set(json.loads(python(backend, "-c", code, cwd=folder).splitlines()[-1]))
+
+
+@pytest.mark.cross
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_import_loads_only_the_chosen_backend(backend, tmp_path):
+    plain = loaded_by("import keras", backend, tmp_path)
+    ours = loaded_by("import keras, keras_gan", backend, tmp_path)
+    assert "keras_gan.gan" in ours
+    assert f"keras_gan.engine.{backend}" in ours
+    assert not ours & {f"keras_gan.engine.{other}" for other in {*BACKENDS} - {backend}}
+    top = {name.split(".")[0] for name in ours - plain}
+    assert not top & (FRAMEWORKS | LATER)
+    assert not ours & {"keras_gan.cli", "keras_gan.zoo"}
+
+
+@pytest.mark.cross
+def test_listing_models_does_not_build_any(tmp_path):
+    code = "import keras_gan; print(keras_gan.list_models())"
+    names = ast.literal_eval(python("jax", "-c", code, cwd=tmp_path).splitlines()[-1])
+    assert {"dcgan", "lsgan", "vanilla", "wgan_gp"} <= set(names)
+    assert names == sorted(names)
+
+
+def imports(path, module_level=False):
+    """The modules that a file imports, anywhere or outside functions."""
+    tree = ast.parse(path.read_text())
+    nodes = outside_functions(tree) if module_level else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide what is imported"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def outside_functions(node):
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield child
+            yield from outside_functions(child)
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_imports_are_found(tmp_path):
+    source = tmp_path / "module.py"
+    source.write_text("if True:\n    import a.b\ndef f():\n    from c import d\n")
+    assert set(imports(source)) == {"a.b", "c", "c.d"}
+    assert set(imports(source, module_level=True)) == {"a.b"}
+
+
+@pytest.mark.parametrize("path", LIBRARY + ZOO, ids=name)
+def test_only_the_engine_imports_a_framework(path):
+    tops = {module.split(".")[0] for module in imports(path)}
+    if path.parent.name == "engine":
+        assert len(tops & FRAMEWORKS) <= 1
+    else:
+        assert not tops & FRAMEWORKS
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=name)
+def test_library_does_not_import_the_zoo(path):
+    modules = set(imports(path, module_level=True))
+    assert not any(m.startswith("keras_gan.zoo") or m.split(".")[0] == "zoo" for m in modules)
+
+
+@pytest.mark.parametrize("path", ZOO, ids=name)
+def test_zoo_imports_the_library(path):
+    modules = set(imports(path))
+    assert any(module.startswith("keras_gan") for module in modules)
+    assert not any(module.split(".")[0] == "zoo" for module in modules)
+
+
+def test_engines_have_the_same_names():
+    def public(path):
+        nodes = ast.parse(path.read_text()).body
+        kinds = (ast.FunctionDef, ast.ClassDef)
+        return {n.name for n in nodes if isinstance(n, kinds) and not n.name.startswith("_")}
+
+    engines = [ROOT / "keras_gan" / "engine" / f"{backend}.py" for backend in BACKENDS]
+    needed = {"Trainer", "value_and_grad", "input_gradient", "apply", "normal", "uniform"}
+    for path in [*engines, Path(engines[0]).with_name("inference.py")]:
+        assert needed <= public(path), name(path)

@@ -1,0 +1,148 @@
+import keras
+import numpy as np
+import pytest
+from conftest import BACKEND, fit, numpy, pictures
+
+import keras_gan
+from keras_gan import networks
+from keras_gan.presets import get_recipe
+
+SHAPES = [(28, 28, 1), (28, 28, 3), (32, 32, 3), (64, 64, 3), (45, 60, 1), (128, 96, 3)]
+VARIANTS = keras_gan.list_models()
+
+
+def label(shape):
+    return "x".join(map(str, shape))
+
+
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=label)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_makes_and_judges_every_size(variant, shape):
+    recipe = get_recipe(variant)
+    generator, discriminator = recipe.generator(shape), recipe.discriminator(shape)
+    latents = np.random.default_rng(0).standard_normal((2, *generator.input_shape[1:]))
+    images = generator.predict_on_batch(10 * latents.astype("float32"))
+    assert images.shape == (2, *shape) and images.dtype == "float32"
+    assert -1 <= images.min() < 0 < images.max() <= 1
+    assert np.abs(images[0] - images[1]).max() > 0.01
+    logits = discriminator.predict_on_batch(images)
+    assert logits.shape == (2, 1) and logits.dtype == "float32"
+    assert np.isfinite(logits).all() and logits[0] != logits[1]
+
+
+@pytest.mark.parametrize("shape", [(45, 60, 1), (8, 8, 2)], ids=label)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_trains_on_odd_sizes(variant, shape):
+    gan = keras_gan.create_model(variant, shape)
+    before = gan.get_weights()
+    history = fit(gan, pictures(2 * gan.discriminator_steps, shape))
+    assert all(np.isfinite(values).all() for values in history.values())
+    after = gan.get_weights()
+    assert all(not np.array_equal(a, b) for a, b in zip(after, before, strict=True))
+
+
+def maps(network):
+    """The shapes of the maps that the convolutions and the first dense layer make."""
+    layers = [x for x in network.layers if isinstance(x, keras.layers.Layer)]
+    kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Reshape)
+    return [tuple(x.output.shape[1:]) for x in layers if isinstance(x, kinds)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_networks_of_dcgan_at_28(channels):
+    shape = (28, 28, channels)
+    generator = networks.conv_generator(shape)
+    assert maps(generator) == [(7, 7, 256), (7, 7, 128), (14, 14, 64), shape]
+    strides = [x.strides for x in generator.layers if hasattr(x, "strides")]
+    assert strides == [(1, 1), (2, 2), (2, 2)]
+    assert [x.use_bias for x in generator.layers if hasattr(x, "use_bias")] == [False] * 3 + [True]
+    names = [type(x).__name__ for x in generator.layers]
+    assert names.count("BatchNormalization") == names.count("LeakyReLU") == 3
+    discriminator = networks.conv_discriminator(shape)
+    assert maps(discriminator) == [(14, 14, 64), (7, 7, 128)]
+    rates = [x.rate for x in discriminator.layers if isinstance(x, keras.layers.Dropout)]
+    assert rates == [0.3, 0.3]
+    for network in (generator, discriminator):
+        assert {x.kernel_size for x in network.layers if hasattr(x, "kernel_size")} == {(5, 5)}
+        assert {x.negative_slope for x in network.layers if hasattr(x, "negative_slope")} <= {0.2}
+
+
+def test_the_networks_of_vanilla():
+    recipe = get_recipe("vanilla")
+    units = lambda network: [x.units for x in network.layers if hasattr(x, "units")]  # noqa: E731
+    assert recipe.generator((28, 28, 1)).input_shape == (None, 100)
+    assert units(recipe.generator((28, 28, 1))) == [256, 512, 1024, 784]
+    assert units(recipe.discriminator((28, 28, 1))) == [1024, 512, 256, 1]
+
+
+def test_the_critic_of_wgan_gp_has_neither_batch_normalization_nor_dropout():
+    critic = get_recipe("wgan_gp").discriminator((28, 28, 1))
+    names = {type(x).__name__ for x in critic.layers}
+    assert not names & {"BatchNormalization", "Dropout"} and "Conv2D" in names
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (45, 60, 1), (9, 31, 2)], ids=label)
+def test_the_generator_grows_from_a_small_map_by_doublings(shape):
+    first, *rest = maps(networks.conv_generator(shape, filters=2))
+    assert 4 <= min(first[:2]) <= 8 and rest[-1] == shape
+    for low, high in zip(rest[:-1], rest[1:], strict=True):
+        # A map is cropped by one where a side is odd, after the convolution seen here.
+        assert all(0 <= 2 * small - large <= 2 for small, large in zip(low, high[:2], strict=False))
+
+
+def in_both_layouts(shape):
+    """Twice the same two networks, with the same weights, channels last and first inside."""
+    pairs = []
+    for layout in ("channels_last", "channels_first"):
+        keras.config.set_image_data_format(layout)
+        generator = networks.conv_generator(shape, latent_dim=5, filters=4, kernel_size=3)
+        discriminator = networks.conv_discriminator(shape, filters=4, kernel_size=3, dropout=0)
+        pairs.append((generator, discriminator))
+    for last, first in zip(*pairs, strict=True):
+        random = np.random.default_rng(1)
+        last.set_weights([w + random.normal(0, 0.1, w.shape) for w in last.get_weights()])
+        for weight in (w for w in last.weights if w.name == "moving_variance"):
+            weight.assign(1 + numpy(weight) ** 2)
+        first.set_weights(last.get_weights())
+    return pairs
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (11, 17, 2)], ids=label)
+def test_both_data_formats_give_the_same(shape, channels_first):
+    """TensorFlow has no channels-first convolution on CPU outside XLA; there, it is compiled."""
+    (g_last, d_last), (g_first, d_first) = in_both_layouts(shape)
+    for network in (g_last, d_last, g_first, d_first):
+        network.compile(jit_compile=BACKEND == "tensorflow")
+    latents = np.random.default_rng(0).standard_normal((3, 5), dtype="float32")
+    images = g_last.predict_on_batch(latents)
+    np.testing.assert_allclose(g_first.predict_on_batch(latents), images, atol=1e-5)
+    logits = d_last.predict_on_batch(images)
+    np.testing.assert_allclose(d_first.predict_on_batch(images), logits, atol=1e-5)
+    assert np.ptp(images) > 0.1 and np.ptp(logits) > 1e-3
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_trains_channels_first_with_images_channels_last(variant, channels_first):
+    """On TensorFlow's CPU this needs jit_compile: only XLA has such convolutions there."""
+    gan = keras_gan.create_model(variant, (8, 9, 2))
+    if BACKEND == "tensorflow":
+        gan.jit_compile = True
+    history = fit(gan, pictures(2 * gan.discriminator_steps, (8, 9, 2)))
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert gan.sample_shape == (8, 9, 2)
+
+
+@pytest.mark.parametrize(
+    "shape", [(7, 28, 1), (28, 7, 1), (28, 28), (28, 28, 0), (28.0, 28, 1), (28, 28, 1, 1)]
+)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_impossible_shapes_are_refused(variant, shape):
+    with pytest.raises(ValueError, match="at least 8 and at least 1 channel"):
+        keras_gan.create_model(variant, shape)

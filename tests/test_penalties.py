@@ -1,0 +1,219 @@
+import keras
+import numpy as np
+import pytest
+from conftest import assert_equal, numpy, stateful, value_and_gradients, values
+from keras import layers, ops
+
+from keras_gan import penalties
+from keras_gan.penalties import GradientPenalty, gradient_penalty
+
+
+def batch(shape=(5, 3), seed=0):
+    """Real samples, fake samples and ε, as tensors."""
+    random = np.random.default_rng(seed)
+    epsilon = random.random((shape[0],) + (1,) * (len(shape) - 1), dtype="float32")
+    real, fake = random.standard_normal((2, *shape), dtype="float32")
+    return [ops.convert_to_tensor(x) for x in (real, fake, epsilon)]
+
+
+def between(real, fake, epsilon):
+    real, fake, epsilon = (np.asarray(numpy(x), "float64") for x in (real, fake, epsilon))
+    return epsilon * real + (1 - epsilon) * fake
+
+
+def uniform(shape):
+    return ops.convert_to_tensor(np.random.default_rng(3).random(shape, dtype="float32"))
+
+
+def test_linear_critic_in_closed_form():
+    """D(x) = w·x + c: penalty (|w| − 1)², derivatives 2 (|w| − 1) w/|w| and 0."""
+    critic = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    w = np.array([[0.5], [-2.0], [1.5]], "float32")
+    critic.set_weights([w, np.array([0.7])])
+    real, fake, epsilon = batch()
+    value, (dw, dc) = value_and_gradients(
+        lambda: gradient_penalty(critic, real, fake, epsilon), critic.trainable_variables
+    )
+    norm = np.linalg.norm(w)
+    np.testing.assert_allclose(value, (norm - 1) ** 2, rtol=1e-6)
+    np.testing.assert_allclose(dw, 2 * (norm - 1) * w / norm, rtol=1e-5)
+    # The offset plays no part: its gradient is zero, or None where the framework says so.
+    assert dc is None or dc.dtype == object or not np.any(dc)
+
+
+def test_the_norm_is_each_samples_own():
+    """D(x) = |x|²/2 has the gradient x, so each sample's norm is known; the batch's would differ."""
+    real, fake, epsilon = batch((4, 2, 2, 1))
+    at = between(real, fake, epsilon).reshape(4, -1)
+    ours = gradient_penalty(
+        lambda x: ops.sum(ops.square(x), axis=(1, 2, 3)) / 2, real, fake, epsilon
+    )
+    expected = np.mean((np.linalg.norm(at, axis=1) - 1) ** 2)
+    assert abs(expected - (np.linalg.norm(at) - 1) ** 2) > 0.1
+    np.testing.assert_allclose(numpy(ours), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("epsilon", "taken"), [(1.0, 0), (0.0, 1)], ids=["real", "fake"])
+def test_the_ends_of_epsilon(epsilon, taken):
+    pair = batch((4, 3))[:2]
+    epsilon = ops.full((4, 1), epsilon)
+    ours = gradient_penalty(lambda x: ops.sum(ops.square(x), axis=1) / 2, *pair, epsilon)
+    norms = np.linalg.norm(numpy(pair[taken]).astype("float64"), axis=1)
+    np.testing.assert_allclose(numpy(ours), np.mean((norms - 1) ** 2), rtol=1e-5)
+
+
+def mlp_penalty(weights, x):
+    """The penalty of D(x) = v·tanh(x W + b) + c in float64; ∇D = W (v ⊙ (1 − tanh²))."""
+    kernel, bias, v, _ = weights
+    slope = (1 - np.tanh(x @ kernel + bias) ** 2) * v[:, 0]
+    return np.mean((np.linalg.norm(slope @ kernel.T, axis=1) - 1) ** 2)
+
+
+def central_differences(fn, arrays, step=1e-5):
+    gradients = []
+    for array in arrays:
+        gradient = np.zeros_like(array)
+        for index in np.ndindex(array.shape):
+            kept, ends = array[index], []
+            for sign in (1, -1):
+                array[index] = kept + sign * step
+                ends.append(fn())
+            array[index] = kept
+            gradient[index] = (ends[0] - ends[1]) / (2 * step)
+        gradients.append(gradient)
+    return gradients
+
+
+def test_second_order_against_finite_differences_in_float64():
+    critic = keras.Sequential([keras.Input((3,)), layers.Dense(6, "tanh"), layers.Dense(1)])
+    random = np.random.default_rng(5)
+    critic.set_weights([random.normal(0, 0.8, w.shape) for w in critic.get_weights()])
+    real, fake, epsilon = batch()
+    value, gradients = value_and_gradients(
+        lambda: gradient_penalty(critic, real, fake, epsilon), critic.trainable_variables[:3]
+    )
+    weights, x = [w.astype("float64") for w in critic.get_weights()], between(real, fake, epsilon)
+    np.testing.assert_allclose(value, mlp_penalty(weights, x), rtol=1e-5)
+    expected = central_differences(lambda: mlp_penalty(weights, x), weights[:3])
+    assert all(np.abs(g).max() > 0.01 for g in expected)
+    assert_equal(gradients, expected, rtol=1e-4, atol=1e-5)
+
+
+def convolutional():
+    """A small critic with a smooth activation, so that finite differences mean something."""
+    return keras.Sequential(
+        [
+            keras.Input((6, 5, 2)),
+            layers.Conv2D(4, 3, 2, padding="same", activation="softplus"),
+            layers.Conv2D(3, 3, 2, padding="same", activation="tanh"),
+            layers.Flatten(),
+            layers.Dense(1),
+        ]
+    )
+
+
+def test_first_order_through_convolutions_against_finite_differences():
+    """∇D comes out of the penalty: with one sample it is (|∇D| − 1)², and |∇D| is measurable."""
+    critic = convolutional()
+    critic.set_weights([4 * w for w in critic.get_weights()])
+    real, fake, epsilon = batch((1, 6, 5, 2))
+    x = between(real, fake, epsilon)
+    ends = [x + sign * 1e-2 * np.eye(60).reshape(60, 6, 5, 2) for sign in (1, -1)]
+    high, low = (np.asarray(numpy(critic(end.astype("float32"))), "float64") for end in ends)
+    norm = np.linalg.norm((high - low) / 2e-2)
+    assert abs(norm - 1) > 0.2
+    ours = gradient_penalty(critic, real, fake, epsilon)
+    np.testing.assert_allclose(numpy(ours), (norm - 1) ** 2, rtol=1e-2)
+
+
+def test_second_order_through_convolutions_against_finite_differences():
+    """The derivative along the gradient itself is the gradient's squared norm."""
+    critic = convolutional()
+    critic.set_weights([3 * w for w in critic.get_weights()])
+    inputs = batch((5, 6, 5, 2))
+    variables = critic.trainable_variables[:-1]
+    _, gradients = value_and_gradients(lambda: gradient_penalty(critic, *inputs), variables)
+    start, norm = values(variables), np.sqrt(sum(np.sum(g**2) for g in gradients))
+    ends = []
+    for sign in (1, -1):
+        for variable, value, gradient in zip(variables, start, gradients, strict=True):
+            variable.assign(value + sign * 2e-2 * gradient / norm)
+        ends.append(float(numpy(gradient_penalty(critic, *inputs))))
+    assert norm > 0.1
+    assert (ends[0] - ends[1]) / 4e-2 == pytest.approx(norm, rel=1e-2)
+
+
+def test_a_constant_critic_costs_the_weight_and_breaks_nothing():
+    """√ has an infinite slope at 0; a critic flat around x̂ must not put NaN into its weights."""
+    critic = keras.Sequential(
+        [keras.Input((3,)), layers.Dense(4, "relu"), layers.Dense(1, kernel_initializer="zeros")]
+    )
+    real, fake, _ = batch()
+    value, gradients = value_and_gradients(
+        lambda: GradientPenalty(7.0)(critic, real, fake, uniform), critic.trainable_variables[:3]
+    )
+    np.testing.assert_allclose(value, 7.0, rtol=1e-5)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_bfloat16_critic_gives_a_float32_penalty():
+    critic = keras.Sequential([keras.Input((3,)), layers.Dense(1, dtype="mixed_bfloat16")])
+    critic.set_weights([np.array([[0.5], [-2.0], [1.5]]), np.zeros(1)])
+    ours = gradient_penalty(critic, *batch())
+    assert keras.backend.standardize_dtype(ours.dtype) == "float32"
+    np.testing.assert_allclose(numpy(ours), (np.sqrt(6.5) - 1) ** 2, rtol=1e-2)
+
+
+def test_the_penalty_only_looks():
+    """Its pass through the critic moves no statistics and uses up no random numbers."""
+    critic = keras.Sequential(
+        [
+            keras.Input((3,)),
+            layers.Dense(4),
+            layers.BatchNormalization(),
+            layers.Dropout(0.5, seed=1),
+            layers.Dense(1),
+        ]
+    )
+    real, fake, epsilon = batch()
+    before = values(critic)
+    training = lambda x: critic(x, training=True)  # noqa: E731
+
+    def objective():
+        return gradient_penalty(training, real, fake, epsilon)
+
+    value, _ = stateful(
+        lambda: value_and_gradients(objective, critic.trainable_variables[:2]), critic.variables
+    )
+    assert np.isfinite(value)
+    assert_equal(values(critic), before)
+    # The same pass outside a penalty does move them: this test can fail.
+    stateful(lambda: training(real), critic.variables)
+    moved = [not np.array_equal(a, b) for a, b in zip(values(critic), before, strict=True)]
+    assert sum(moved) == 3  # Moving mean, moving variance, the dropout's seed.
+
+
+def test_the_objects_weight_and_shape_of_epsilon():
+    shapes = []
+
+    def half(shape):
+        shapes.append(tuple(int(n) for n in shape))
+        return ops.full(shapes[-1], 0.5)
+
+    real, fake, _ = batch((4, 2, 2, 1))
+    critic = lambda x: 3 * ops.sum(x, axis=(1, 2, 3))  # noqa: E731
+    ours = GradientPenalty(2.5)(critic, real, fake, half)
+    np.testing.assert_allclose(numpy(ours), 2.5 * (6 - 1) ** 2, rtol=1e-6)
+    assert shapes == [(4, 1, 1, 1)]
+
+
+def test_registry():
+    assert penalties.get(None) is None
+    assert penalties.get("gradient_penalty").weight == 10.0
+    copy = penalties.get(keras.saving.serialize_keras_object(GradientPenalty(3.0)))
+    assert isinstance(copy, GradientPenalty) and copy.weight == 3.0
+    with pytest.raises(ValueError, match='"gradient_penalty" or a callable'):
+        penalties.get("gradient_penalti")
+    for weight in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="≥ 0"):
+            GradientPenalty(weight)
