@@ -46,7 +46,7 @@ def residual(x):
     """Two residual blocks with swish and average pooling, averaged over the image."""
     x = convolution(x, 24, 5, "swish")
     for filters in (48, 96):
-        x = layers.AveragePooling2D()(x)
+        x = layers.AveragePooling2D(2)(x)
         shortcut = layers.Conv2D(filters, 1, use_bias=False)(x)
         x = convolution(convolution(x, filters, 3, "swish"), filters, 3, None)
         x = layers.Activation("swish")(layers.Add()([x, shortcut]))

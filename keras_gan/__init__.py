@@ -1,6 +1,7 @@
 """Generative adversarial networks for Keras 3, on TensorFlow, PyTorch and JAX."""
 
 from keras_gan import datasets, losses, metrics, networks, penalties
+from keras_gan.engine import enable_compilation_cache
 from keras_gan.gan import GAN
 from keras_gan.presets import (
     Recipe,
@@ -18,6 +19,7 @@ __all__ = [
     "Recipe",
     "create_model",
     "datasets",
+    "enable_compilation_cache",
     "from_preset",
     "list_models",
     "list_presets",

@@ -155,22 +155,22 @@ def _write_images(out, images):
 
     from keras_gan.pictures import image_grid, replacing, save_image
 
-    if out.suffix == ".npy" and not out.is_dir():
-        out.parent.mkdir(parents=True, exist_ok=True)
+    kind = "" if out.is_dir() else out.suffix
+    (out.parent if kind else out).mkdir(parents=True, exist_ok=True)
+    if kind == ".npy":
         with replacing(out) as part:
             np.save(part, images)
-    elif out.suffix == ".png" and not out.is_dir():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        save_image(out, image_grid(images))
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        digits = max(5, len(str(len(images) - 1)))
-        names = [f"{i:0{digits}d}.png" for i in range(len(images))]
-        # Scores are computed over all that a folder holds.
-        if others := {path.name for path in out.iterdir()} - set(names):
-            raise Stop(f"{out} holds other files, such as {min(others)}; give a new folder.")
-        for name, image in zip(names, images, strict=True):
-            save_image(out / name, image_grid(image[None]))
+        return
+    files = (
+        {out: images}
+        if kind
+        else {out / f"{i:05d}.png": images[i : i + 1] for i in range(len(images))}
+    )
+    # Scores are computed over all that a folder holds.
+    if not kind and (others := set(out.iterdir()) - set(files)):
+        raise Stop(f"{out} holds other files, such as {min(others).name}; give a new folder.")
+    for path, part in files.items():
+        save_image(path, image_grid(part))
 
 
 def _evaluate(args):
@@ -273,13 +273,16 @@ def _configured_backend():
 
 
 def _quietly(start):
-    """Calls `start` and holds back what the frameworks chatter to stderr meanwhile."""
+    """Calls `start` and holds back what the frameworks chatter to stderr meanwhile.
+
+    Keras loads TensorFlow, where there is one, for any backend, and late: on the first config.
+    """
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         os.dup2(log.fileno(), 2)
         try:
-            start()
+            return start()
         finally:
             sys.stderr.flush()
             os.dup2(terminal, 2)
@@ -293,7 +296,7 @@ def _open(args, load_weights=True):
     from keras_gan import presets
 
     with _to_mend():
-        gan = presets.from_preset(args.preset, load_weights)
+        gan = _quietly(lambda: presets.from_preset(args.preset, load_weights))
     if len(gan.sample_shape) != 3:
         raise Stop(f"{args.preset} makes samples of shape {gan.sample_shape}, which are no images.")
     return gan
@@ -333,15 +336,9 @@ def _training_images(data, image_size, seed):
 
 
 def _resolved_recipe(gan):
-    config = gan.get_config()
-    numbers = {name: config[name] for name in ("loss", "discriminator_steps", "ema_momentum")}
-    penalty = gan.penalty and {"name": type(gan.penalty).__name__} | vars(gan.penalty)
-    optimizers = {
-        f"{side}_optimizer": getattr(gan.optimizer, side).get_config()
-        | {"name": type(getattr(gan.optimizer, side)).__name__}
-        for side in ("generator", "discriminator")
-    }
-    return json.loads(json.dumps(numbers | {"penalty": penalty} | optimizers, default=str))
+    config = gan.get_config() | gan.get_compile_config()
+    parts = ("loss", "penalty", "discriminator_steps", "ema_momentum")
+    return {k: config[k] for k in (*parts, "generator_optimizer", "discriminator_optimizer")}
 
 
 def _versions():

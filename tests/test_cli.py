@@ -161,7 +161,7 @@ def test_train_writes_a_folder_to_look_at_and_to_load(finished, photos):
     expected |= {"batch_size": 4, "steps_per_epoch": 3, "seed": 0, "backend": BACKEND}
     assert expected.items() <= options.items()
     assert options["versions"]["keras"] == keras.__version__
-    assert options["recipe"]["generator_optimizer"]["beta_1"] == 0.5
+    assert options["recipe"]["generator_optimizer"]["config"]["beta_1"] == 0.5
     assert [row["epoch"] for row in rows(folder)] == [1, 2]
     assert {"d_loss", "g_loss", "d_real", "d_fake"} < rows(folder)[0].keys()
     metadata = json.loads((folder / "metadata.json").read_text())

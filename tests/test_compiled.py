@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from conftest import python
 from keras import ops
 
 import keras_gan
@@ -226,6 +227,34 @@ def test_tensorflow_refuses_to_keep_data_on_the_device():
     gan.compile()
     with pytest.raises(ValueError, match="JAX and torch"):
         gan.fit(points(20), keep_on_device=True, verbose=0)
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="the refusal is tested below")
+def test_compiled_steps_are_kept(tmp_path):
+    code = """
+import sys, numpy, keras, keras_gan
+keras_gan.enable_compilation_cache(sys.argv[1])
+gan = keras_gan.create_model("vanilla", (8, 8, 1))
+gan.compile(jit_compile=True)
+gan.fit(numpy.zeros((16, 8, 8, 1), "uint8"), batch_size=16, verbose=0)
+"""
+
+    def stored():
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+
+    python(BACKEND, "-c", code, tmp_path)
+    first = stored()
+    assert first
+    python(BACKEND, "-c", code, tmp_path)
+    # JAX notes when it last read an entry; nothing is compiled again.
+    again = {path: time for path, time in stored().items() if not path.name.endswith("-atime")}
+    assert again.items() <= first.items()
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the refusal of TensorFlow alone")
+def test_tensorflow_has_no_cache_to_keep(tmp_path):
+    with pytest.raises(RuntimeError, match="JAX and torch"):
+        keras_gan.enable_compilation_cache(tmp_path)
 
 
 @torch_only

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import assert_equal, changed, fit, mlp_gan, pictures, points, values
+from conftest import BACKEND, assert_equal, changed, fit, mlp_gan, pictures, points, values
 from keras import layers, ops
 from keras.optimizers import SGD, Adam
 
@@ -13,14 +13,19 @@ IMAGES = pictures(20)
 SHAPE = (8, 8, 1)
 
 
-def image_gan(rate=1e-3, compiled=True, **options):
+# JAX takes seconds to compile the step for each batch shape; where that is not what is tested,
+# it runs step by step.
+QUICK = {"run_eagerly": BACKEND == "jax"}
+
+
+def image_gan(rate=1e-3, compiled=True, run_eagerly=False, **options):
     gan = GAN(
         networks.mlp_generator(SHAPE, 3, (4,)),
         networks.mlp_discriminator(SHAPE, (4,), dropout=0.0),
         **options,
     )
     if compiled:
-        gan.compile(SGD(rate), SGD(rate))
+        gan.compile(SGD(rate), SGD(rate), run_eagerly=run_eagerly)
     return gan
 
 
@@ -87,7 +92,7 @@ def trained_on_uint8():
 def test_arrays_train_alike(kind, trained_on_uint8):
     expected, (generator, discriminator) = trained_on_uint8
     keras.utils.set_random_seed(0)
-    gan = image_gan(seed=1)
+    gan = image_gan(seed=1, **QUICK)
     history = fit(gan, ARRAYS[kind](), 8)
     assert int(gan.optimizer.iterations) == 3
     tolerance = 1e-3 if kind == "float16" else 1e-5
@@ -164,7 +169,7 @@ WRAPS = {
 
 @pytest.mark.parametrize("loader", LOADERS)
 def test_loaders(loader):
-    gan, other = image_gan(rate=0.0), image_gan(rate=0.0)
+    gan, other = image_gan(rate=0.0, **QUICK), image_gan(rate=0.0, **QUICK)
     other.set_weights(gan.get_weights())
     history, steps = train(gan, loader(IMAGES, WRAPS["x"]))
     assert steps == 3  # The smaller last batch too.
@@ -177,7 +182,7 @@ def test_loaders(loader):
 @pytest.mark.parametrize("wrap", list(WRAPS)[1:])
 @pytest.mark.parametrize("loader", [tf_data, torch_loader, py_dataset, grain_map, generator])
 def test_batches_of_tuples_and_dicts(loader, wrap):
-    gan = image_gan()
+    gan = image_gan(**QUICK)
     before = weights(gan)
     _, steps = train(gan, loader(IMAGES, WRAPS[wrap]))
     assert steps == 3
@@ -189,13 +194,13 @@ def test_endless_generator_with_steps_per_epoch():
         while True:
             yield IMAGES[:8]
 
-    gan = image_gan()
+    gan = image_gan(**QUICK)
     assert train(gan, endless(), epochs=2, steps_per_epoch=3)[1] == 6
 
 
 @pytest.mark.parametrize("loader", [tf_data, torch_loader, py_dataset, grain_map])
 def test_validation_data_from_loaders(loader):
-    gan = image_gan(rate=0.0)
+    gan = image_gan(rate=0.0, **QUICK)
     history = fit(gan, IMAGES, validation_data=loader(IMAGES[:12], WRAPS["(x, label)"]))
     expected = gan.evaluate(IMAGES[:12], batch_size=8, return_dict=True)
     for name, value in expected.items():
@@ -254,7 +259,7 @@ def test_frozen_network_without_recompile(frozen, trained_before):
 def test_frozen_layer_stays():
     gan = image_gan(compiled=False)
     gan.discriminator.layers[1].trainable = False
-    gan.compile(SGD(0.1), SGD(0.1))
+    gan.compile(SGD(0.1), SGD(0.1), **QUICK)
     before = weights(gan)[1]
     fit(gan, IMAGES, 8)
     assert changed(before, weights(gan)[1]) == [False, False, True, True]
@@ -296,7 +301,7 @@ def wrapped(size, units):
 def test_own_networks(make, ema_momentum):
     generator, discriminator = make(3, 2), make(2, 1)
     gan = GAN(generator, discriminator, ema_momentum=ema_momentum)
-    gan.compile()
+    gan.compile(**QUICK)
     before = weights(gan)
     assert np.isfinite(fit(gan, points(16), 8)["g_loss"]).all()
     assert all(all(changed(old, new)) for old, new in zip(before, weights(gan), strict=True))
@@ -306,7 +311,7 @@ def test_own_networks(make, ema_momentum):
 def test_unbuilt_discriminator():
     discriminator = keras.Sequential([layers.Dense(4, "relu"), layers.Dense(1)])
     gan = GAN(sequential(3, 2), discriminator)
-    gan.compile()
+    gan.compile(**QUICK)
     before = values(discriminator.weights)
     fit(gan, points(8))
     assert any(changed(before, values(discriminator.weights)))
@@ -380,7 +385,7 @@ def test_spectral_normalization():
     normalized = layers.SpectralNormalization(layers.Dense(4))
     discriminator = keras.Sequential([keras.Input((2,)), normalized, layers.Dense(1)])
     gan = GAN(sequential(3, 2), discriminator, loss="hinge")
-    gan.compile()
+    gan.compile(**QUICK)
     kernel = ops.convert_to_numpy(normalized.layer.kernel)
     kernel_before, vector_before = kernel.copy(), values(normalized.non_trainable_variables)
     fit(gan, points(32), 8, epochs=20)

@@ -108,7 +108,7 @@ def test_contract(variant, registry, monkeypatch, tmp_path):
 
 def test_options_take_the_place_of_the_recipes():
     gan = keras_gan.create_model("vanilla", (8, 8, 1), loss="hinge", discriminator_steps=2)
-    assert gan.adversarial_loss is keras_gan.losses.get("hinge")
+    assert gan.adversarial_loss == keras_gan.losses.get("hinge")
     assert gan.discriminator_steps == 2
 
 

@@ -70,7 +70,7 @@ def uniform(shape, seed):
 def enable_compilation_cache(folder):
     """Keeps compiled steps in `folder`, so that the next start of the same training finds them."""
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
