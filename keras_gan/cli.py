@@ -44,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
         except KeyboardInterrupt:
             _tell("interrupted.")
             return 130
+        except BrokenPipeError:  # As in `keras-gan info DIR | head -1`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
     return 0
 
 
@@ -71,7 +74,7 @@ def _train(args):
     keras = _start(args.backend or saved.get("backend"), training=True)
     options = saved | {name: value for name, value in vars(args).items() if value is not None}
     seed, precision = options.get("seed", 0), options.get("precision", "float32")
-    _quietly(lambda: keras.utils.set_random_seed(seed))
+    _quietly(lambda: (keras.utils.set_random_seed(seed), keras.ops.ones(1)))  # Wakes the device.
     keras.config.set_dtype_policy(precision)
 
     from keras_gan import callbacks, presets
@@ -190,7 +193,9 @@ def _evaluate(args):
         "seed": args.seed,
         "backend": keras.backend.backend(),
     }
-    report |= gan.evaluate(_first(images, num_images), return_dict=True, seed=args.seed)
+    report |= gan.evaluate(
+        _first(images, num_images), steps=-(-num_images // 64), return_dict=True, seed=args.seed
+    )
     if args.json:
         print(json.dumps(report, indent=1))
     else:

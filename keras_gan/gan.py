@@ -112,6 +112,7 @@ class GAN(engine.Trainer, keras.Model):
         )
         super().compile(
             optimizer=pair,
+            auto_scale_loss=False,
             jit_compile=jit_compile,
             steps_per_execution=steps_per_execution,
             run_eagerly=run_eagerly,

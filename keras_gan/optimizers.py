@@ -61,9 +61,7 @@ class PairedOptimizer(keras.optimizers.Optimizer):
                 )
         rate = float(keras.ops.convert_to_numpy(self.generator.learning_rate))
         if rate > 0:
-            self._ratio = (
-                float(keras.ops.convert_to_numpy(self.discriminator.learning_rate)) / rate
-            )
+            self._ratio = float(keras.ops.convert_to_numpy(self.discriminator.learning_rate)) / rate
         elif self._ratio is None:
             self._ratio = 1.0
         self.generator.learning_rate = value

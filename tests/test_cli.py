@@ -222,7 +222,9 @@ def test_evaluate_tells_losses_and_logits(run, photos, capsys):
     folder, _ = run
     capsys.readouterr()
     assert main("evaluate", folder, "--data", photos, "--num-images", 20, "--json") == 0
-    report = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    assert err == ""
+    report = json.loads(out)
     expected = {"preset": str(folder), "data": str(photos), "num_images": 20, "seed": 0}
     assert (expected | {"backend": BACKEND}).items() <= report.items()
     assert all(np.isfinite(report[name]) for name in ("d_loss", "g_loss", "d_real", "d_fake"))

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import keras
 import numpy as np
 import pytest
@@ -92,7 +94,7 @@ def test_the_critic_of_wgan_gp_has_neither_batch_normalization_nor_dropout():
 def test_the_generator_grows_from_a_small_map_by_doublings(shape):
     first, *rest = maps(networks.conv_generator(shape, filters=2))
     assert 4 <= min(first[:2]) <= 8 and rest[-1] == shape
-    for low, high in zip(rest[:-1], rest[1:], strict=True):
+    for low, high in pairwise(rest):
         # A map is cropped by one where a side is odd, after the convolution seen here.
         assert all(0 <= 2 * small - large <= 2 for small, large in zip(low, high[:2], strict=False))
 

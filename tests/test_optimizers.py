@@ -61,8 +61,7 @@ def test_a_rate_of_zero_stops_learning_and_setting_it_back_resumes_it():
     gan.optimizer.learning_rate = 1e-2
     fit(gan, points(8))
     assert not any(
-        np.array_equal(a, b)
-        for a, b in zip(values(gan.trainable_variables), before, strict=True)
+        np.array_equal(a, b) for a, b in zip(values(gan.trainable_variables), before, strict=True)
     )
 
 

@@ -42,7 +42,7 @@ def test_linear_critic_in_closed_form():
 
 
 def test_the_norm_is_each_samples_own():
-    """D(x) = |x|²/2 has the gradient x, so each sample's norm is known; the batch's would differ."""
+    """D(x) = |x|²/2 has the gradient x: each sample's norm is known, and the batch's differs."""
     real, fake, epsilon = batch((4, 2, 2, 1))
     at = between(real, fake, epsilon).reshape(4, -1)
     ours = gradient_penalty(

@@ -377,7 +377,7 @@ def test_each_discriminator_update_gets_its_own_share(monkeypatch):
     gan._update_discriminator = recorded
     fit(gan, numbered(12))
     assert [len(share) for share in shares] == [4, 4, 4]
-    assert sorted(sum(shares, [])) == list(range(12))
+    assert sorted(np.concatenate(shares)) == list(range(12))
 
 
 @pytest.mark.parametrize("mode", [MODES["eager"], {}], ids=["eager", "auto"])
@@ -430,9 +430,7 @@ def test_generate_and_predict_use_the_average():
     assert np.abs(expected - numpy(gan.generator(latents))).max() > 1e-3
     np.testing.assert_allclose(gan.predict(latents, verbose=0), expected, atol=1e-5)
     drawn = np.random.default_rng(1).standard_normal((4, 3), dtype="float32")
-    np.testing.assert_allclose(
-        gan.generate(4, seed=1), numpy(gan.ema_generator(drawn)), atol=1e-5
-    )
+    np.testing.assert_allclose(gan.generate(4, seed=1), numpy(gan.ema_generator(drawn)), atol=1e-5)
 
 
 # The networks' own extras.
