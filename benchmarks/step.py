@@ -41,7 +41,7 @@ def measure(options):
     shape = (options.image_size, options.image_size, options.channels)
     jits = options.jit_compile or {"jax": ["true"]}.get(BACKEND, ["true", "false"])
     random = np.random.default_rng(0)
-    sides, setups = {}, {}
+    sides = {}
     for jit in jits:
         gan = keras_gan.create_model(options.variant, shape, seed=0)
         recipe = {side: getattr(gan.optimizer, side) for side in ("generator", "discriminator")}
@@ -140,8 +140,10 @@ def _bare(gan, images, size):
 
 
 def _native(loop, images, size):
+    random = np.random.default_rng(0)
+
     def run():
-        order = np.random.permutation(len(images))
+        order = random.permutation(len(images))
         for i in range(0, len(images), size):
             losses = loop.step(images[order[i : i + size]])
         loop.wait(losses)

@@ -1,7 +1,9 @@
 """The GAN class: one adversarial train step, written once for every backend."""
 
+import copy
 import hashlib
 import itertools
+import numbers
 from functools import partial
 
 import keras
@@ -58,13 +60,14 @@ class GAN(engine.Trainer, keras.Model):
     ):
         super().__init__(name=name)
         self.latent_shape, self.sample_shape = _shapes(generator, discriminator)
-        if int(discriminator_steps) != discriminator_steps or discriminator_steps < 1:
+        if not _is_whole(discriminator_steps):
             raise ValueError(
                 f"discriminator_steps must be a whole number ≥ 1; got {discriminator_steps!r}."
             )
-        if ema_momentum is not None and not 0 <= ema_momentum < 1:
+        number = isinstance(ema_momentum, numbers.Real)
+        if ema_momentum is not None and not (number and 0 <= ema_momentum < 1):
             raise ValueError(
-                f"ema_momentum must be None or in 0…1 (1 excluded); got {ema_momentum}."
+                f"ema_momentum must be None or in 0…1 (1 excluded); got {ema_momentum!r}."
             )
         self.generator = generator
         self.discriminator = discriminator
@@ -80,6 +83,7 @@ class GAN(engine.Trainer, keras.Model):
             ["d_loss", "g_loss", "d_real", "d_fake"] + ["penalty"] * (self.penalty is not None)
         )
         self._distances = []
+        self._trained = None
         self.built = True
 
     # Compile, and everything Keras keeps of it.
@@ -190,13 +194,15 @@ class GAN(engine.Trainer, keras.Model):
         fake = self.generator(self._latents(ops.shape(real)[0]), training=True)
         critic = partial(self.discriminator, training=True)
         uniform = partial(engine.uniform, seed=self.noise)
-        self.discriminator._clear_losses()
 
         def objective():
-            real_logits, fake_logits = critic(real), critic(fake)
+            (real_logits, added), (fake_logits, more) = (
+                _with_losses(self.discriminator, batch) for batch in (real, fake)
+            )
             loss = self.adversarial_loss.discriminator(real_logits, fake_logits)
             terms = [] if self.penalty is None else [self.penalty(critic, real, fake, uniform)]
-            loss = sum(terms + self.discriminator.losses, loss)
+            decay = self.discriminator._get_regularization_losses()
+            loss = sum(terms + added + more + decay, loss)
             outputs = [loss, _float_mean(real_logits), _float_mean(fake_logits), *terms]
             return self.optimizer.discriminator.scale_loss(loss), outputs
 
@@ -204,12 +210,11 @@ class GAN(engine.Trainer, keras.Model):
 
     def _update_generator(self, batch_size):
         latents = self._latents(batch_size)
-        self.generator._clear_losses()
 
         def objective():
-            fake_logits = self.discriminator(self.generator(latents, training=True), training=True)
-            loss = self.adversarial_loss.generator(fake_logits)
-            loss = sum(self.generator.losses, loss)
+            fake, added = _with_losses(self.generator, latents)
+            loss = self.adversarial_loss.generator(self.discriminator(fake, training=True))
+            loss = sum(added + self.generator._get_regularization_losses(), loss)
             return self.optimizer.generator.scale_loss(loss), [loss]
 
         return self._minimize(objective, self.generator, self.optimizer.generator)[0]
@@ -224,9 +229,8 @@ class GAN(engine.Trainer, keras.Model):
     def _update_average(self):
         updates = ops.cast(self.optimizer.iterations, "float32")
         momentum = ops.minimum(self.ema_momentum, (1.0 + updates) / (10.0 + updates))
-        for average, variable in zip(
-            self.ema_generator.variables, self.generator.variables, strict=True
-        ):
+        pairs = zip(self.ema_generator.variables, self.generator.variables, strict=True)  # type: ignore[union-attr]
+        for average, variable in pairs:
             if "float" in keras.backend.standardize_dtype(variable.dtype):
                 value = ops.cast(variable.value, average.dtype)
                 average.assign(value + ops.cast(momentum, average.dtype) * (average - value))
@@ -298,6 +302,13 @@ class GAN(engine.Trainer, keras.Model):
                 "SwapEMAWeights needs an optimizer's own average; a GAN averages its generator "
                 "with GAN(…, ema_momentum=0.999), and generate() and evaluate() use that average."
             )
+        # Keras' TerminateOnNaN looks at "loss" alone.
+        for callback in _flat(callbacks):
+            if isinstance(callback, keras.callbacks.TerminateOnNaN):
+                callbacks = [*_flat(callbacks), _watch_for_nan(callback)]
+        trained = frozenset(id(variable) for variable in self.trainable_variables)
+        if trained != self._trained:
+            self._trained, self.train_function = trained, None  # What it would train is frozen in.
         if batch_size is None and hasattr(x, "shape"):
             batch_size = 32 * self.discriminator_steps
         x = self._checked(x, batch_size)
@@ -396,7 +407,7 @@ class GAN(engine.Trainer, keras.Model):
         Raises:
             ValueError: If `num_samples` is not a whole number ≥ 1.
         """
-        if isinstance(num_samples, bool) or num_samples != int(num_samples) or num_samples < 1:
+        if not _is_whole(num_samples):
             raise ValueError(f"num_samples must be a whole number ≥ 1; got {num_samples!r}.")
         random = np.random.default_rng(seed)
         num_samples, parts = int(num_samples), []
@@ -425,7 +436,10 @@ class GAN(engine.Trainer, keras.Model):
         """Returns `x` after looking at it: all of an array, the first batch of anything else."""
         if x is None:
             raise ValueError("There are no samples: x is None.")
-        if isinstance(x, (list, tuple)) and not hasattr(x, "shape"):
+        if isinstance(x, (str, int, float)):
+            kind = type(x).__name__
+            raise TypeError(f"Samples come as an array or a loader of batches; got {kind} {x!r}.")
+        if _is_tuple(x):
             x = np.asarray(x)
         steps = self.discriminator_steps
         if hasattr(x, "shape"):
@@ -433,24 +447,28 @@ class GAN(engine.Trainer, keras.Model):
             if batch_size is not None:
                 _check_batch(min(batch_size, len(x)), steps)
             return x
+        if hasattr(x, "collate_fn"):  # A torch DataLoader, whose batches Keras wants as tuples.
+            collate, x = x.collate_fn, copy.copy(x)
+            x.collate_fn = lambda samples: (_samples(collate(samples)),)
         if hasattr(x, "__getitem__"):  # keras.utils.PyDataset, Grain
-            first, rest = x[0], x
+            first, rest = (x[0] if len(x) else None), x
         else:
             iterator = iter(x)
             first = next(iterator, None)
             # A generator gives each batch once: the one looked at goes back in front.
-            rest = itertools.chain([first], iterator) if iterator is x else x
+            rest = _generator(itertools.chain([first], iterator)) if iterator is x else x
         if first is None:
             raise ValueError("There are no samples in the data: it gives no batch.")
         first = _samples(first)
         check_samples(first, self.sample_shape)
         _check_batch(len(first), steps)
-        return _generator(rest) if rest is not x else x
+        return rest
 
 
 def _generator(batches):
-    # Keras tells generators by their type.
-    yield from batches
+    # Keras tells generators by their type, and wants tuples of them.
+    for batch in batches:
+        yield (_samples(batch),)
 
 
 def _content(x):
@@ -491,6 +509,27 @@ def _flat(callbacks):
     return keras.tree.flatten(callbacks)
 
 
+def _with_losses(network, batch):
+    """A network's output, and what its layers add to the loss in this one call."""
+    network._clear_losses()
+    outputs = network(batch, training=True)
+    layers = network._flatten_layers()
+    return outputs, [loss for layer in layers for loss in layer._get_own_losses()]
+
+
+def _watch_for_nan(terminate):
+    def look(batch, logs):
+        terminate.on_batch_end(batch, {"loss": float(logs["d_loss"]) + float(logs["g_loss"])})
+
+    return keras.callbacks.LambdaCallback(on_train_batch_end=look)
+
+
+def _is_whole(value):
+    """Whether a value is a whole number of at least 1."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return number and float(value).is_integer() and value >= 1
+
+
 def _float_mean(values):
     return ops.mean(ops.cast(values, "float32"))
 
@@ -503,8 +542,16 @@ def _optimizer(identifier):
 
 def _shapes(generator, discriminator):
     """Latent and sample shape, checked against each other."""
+    for network, name in ((generator, "generator"), (discriminator, "discriminator")):
+        if not isinstance(network, keras.layers.Layer):
+            raise ValueError(f"The {name} must be a keras.Model; got {network!r}.")
     try:
         latent_shape, sample_shape = generator.input_shape[1:], generator.output_shape[1:]
+        if isinstance(generator.input_shape, list) or isinstance(generator.output_shape, list):
+            raise ValueError(
+                "The generator must have one input, the latents, and one output; it has inputs "
+                f"{generator.input_shape} and outputs {generator.output_shape}."
+            )
     except (AttributeError, TypeError):
         raise ValueError(
             "The generator must know its input and output shape: use the functional API, or wrap "
@@ -549,13 +596,13 @@ class _StepMeans(keras.metrics.Metric):
     def __init__(self, names):
         super().__init__(name="step_means")
         self.names = names
-        self.totals = self.add_variable((len(names),), "zeros", name="totals")
-        self.count = self.add_variable((), "zeros", name="count")
+        # The last element counts the steps. It is not a variable of its own, because TensorFlow
+        # runs what does not depend on data once more when data of unknown length ends.
+        self.totals = self.add_variable((len(names) + 1,), "zeros", name="totals")
 
     def update_state(self, values):
-        self.totals.assign_add(ops.stack(values))
-        self.count.assign_add(1.0)
+        self.totals.assign_add(ops.stack([*values, ops.ones_like(values[0])]))
 
     def result(self):
-        means = self.totals / ops.maximum(self.count, 1.0)
+        means = self.totals[:-1] / ops.maximum(self.totals[-1], 1.0)
         return dict(zip(self.names, ops.unstack(means, num=len(self.names)), strict=True))

@@ -201,7 +201,7 @@ def _trace(step, variables, values, samples):
     Returns:
         The names of the step's logs, and an `fx.GraphModule` of `(*values, samples) -> logs`.
     """
-    names = []
+    names: list[str] = []
 
     def flat(*arguments):
         *values, samples = arguments
@@ -292,7 +292,7 @@ class _Measured:
     def __init__(self, gan):
         self.eager, self.graph = gan._step, _Graph(gan)
         self.choice = None
-        self.times = {"eager": [], "graph": []}
+        self.times: dict[str, list[float]] = {"eager": [], "graph": []}
 
     def __call__(self, samples):
         if self.choice is not None:
