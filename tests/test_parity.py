@@ -41,7 +41,7 @@ def read(folder, name, prefix):
 
 def assert_same_images(one, other):
     """Off by at most 1 in at most 0.1% of the pixels."""
-    assert one.shape == other.shape == (200, 20, 18, 2) and one.dtype == other.dtype == "uint8"
+    assert one.shape == other.shape == (128, 20, 18, 2) and one.dtype == other.dtype == "uint8"
     off = np.abs(one.astype(int) - other.astype(int))
     assert off.max() <= 1 and np.mean(off > 0) <= 1e-3
     assert one.std() > 10
@@ -90,4 +90,4 @@ def test_a_file_and_a_preset_load_on_the_other_backends(variant, source, target,
     assert ours.keys() == theirs.keys() and len(ours) > 20
     for key, value in ours.items():
         np.testing.assert_allclose(theirs[key], value, rtol=1e-6, atol=0, err_msg=key)
-    assert read(loaded, found, "iterations")["iterations"] == 6
+    assert read(loaded, found, "iterations")["iterations"] == (6 if variant == "wgan_gp" else 5)
