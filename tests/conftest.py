@@ -16,6 +16,11 @@ BACKENDS = ("jax", "tensorflow", "torch")
 BACKEND = keras.backend.backend()
 LOSSES = ("minimax", "non_saturating", "least_squares", "wasserstein", "hinge")
 ROOT = Path(__file__).parent.parent
+if BACKEND == "torch":
+    import torch
+
+    # Networks of a few units are done before other threads have woken up.
+    torch.set_num_threads(1)
 
 
 def pytest_configure(config):
