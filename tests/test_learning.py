@@ -100,15 +100,15 @@ def test_recurrent_networks_learn_sines():
         [
             keras.Input((3,)),
             layers.RepeatVector(LENGTH),
-            layers.GRU(16, return_sequences=True),
+            layers.GRU(24, return_sequences=True),
             layers.Dense(1),
         ]
     )
-    discriminator = keras.Sequential([keras.Input((LENGTH, 1)), layers.GRU(16), layers.Dense(1)])
+    discriminator = keras.Sequential([keras.Input((LENGTH, 1)), layers.GRU(24), layers.Dense(1)])
     gan = GAN(generator, discriminator, loss="least_squares", ema_momentum=0.95)
     gan.compile(Adam(5e-3, beta_1=0.5), Adam(5e-3, beta_1=0.5), jit_compile=JIT)
     before, _ = purity(gan.generate(200, seed=1))
-    fit(gan, sines(32 * 80), batch_size=32, epochs=3)
+    fit(gan, sines(64 * 100), batch_size=64, epochs=3)
     made = gan.generate(200, seed=1)
     after, power = purity(made)
     _, real_power = purity(sines(200))
