@@ -24,12 +24,10 @@ def frechet_between(real: Moments, generated: Moments) -> float:
     """`frechet_distance` of sets that are known by their moments."""
     # With Σ = FFᵀ, tr(Σ₁Σ₂)^½ is the sum of the singular values of F₁ᵀF₂. Unlike the square root
     # of a product it stays accurate when the covariances are singular: no root of a rounding error.
-    overlap = np.linalg.svd(
-        _root(real.covariance).T @ _root(generated.covariance), compute_uv=False
-    )
+    overlap = np.linalg.norm(_root(real.covariance).T @ _root(generated.covariance), "nuc")
     shift = real.mean - generated.mean
     spread = np.trace(real.covariance) + np.trace(generated.covariance)
-    return max(float(shift @ shift + spread - 2 * overlap.sum()), 0.0)
+    return max(float(shift @ shift + spread - 2 * overlap), 0.0)
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
@@ -56,19 +54,18 @@ def kernel_distance(real, generated, subsets=100, subset_size: int | None = 1000
 
 
 def _discrepancy(x: np.ndarray, y: np.ndarray) -> float:
-    own = sum(_kernel_sum(z, z, own=True) / (len(z) * (len(z) - 1)) for z in (x, y))
+    own = 0.0  # Over the pairs of different rows.
+    for rows in (x, y):
+        same = ((rows * rows).mean(axis=1) + 1) ** 3
+        own += (_kernel_sum(rows, rows) - same.sum()) / (len(rows) * (len(rows) - 1))
     return float(own - 2 * _kernel_sum(x, y) / (len(x) * len(y)))
 
 
-def _kernel_sum(x: np.ndarray, y: np.ndarray, own: bool = False) -> float:
-    """Sum of the kernel over all pairs; with `own`, over the pairs of different rows."""
-    total = 0.0
-    for start in range(0, len(x), BLOCK):
-        kernel = x[start : start + BLOCK] @ y.T / x.shape[1] + 1
-        if own:
-            np.fill_diagonal(kernel[:, start:], 0)
-        total += (kernel * kernel * kernel).sum()
-    return total
+def _kernel_sum(x: np.ndarray, y: np.ndarray) -> float:
+    """Sum of the kernel over all pairs."""
+    starts = range(0, len(x), BLOCK)
+    kernels = (x[start : start + BLOCK] @ y.T / x.shape[1] + 1 for start in starts)
+    return sum((kernel * kernel * kernel).sum() for kernel in kernels)
 
 
 def precision_recall(real, generated, k: int = 5) -> dict[str, float]:
@@ -84,31 +81,29 @@ def precision_recall(real, generated, k: int = 5) -> dict[str, float]:
         raise ValueError(f"k, the number of nearest neighbours, must be at least 1; got {k}.")
     real, generated = checked(real, generated, least=k + 1)
     real, generated = real - real.mean(axis=0), generated - real.mean(axis=0)
-    real_reach, generated_reach = _reach(real, k), _reach(generated, k)
-    neighbours, recalled, covered = [], False, False
-    for start in range(0, len(generated), BLOCK):
-        distances = _squared_distances(generated[start : start + BLOCK], real)
-        inside = distances <= real_reach
-        neighbours.append(inside.sum(axis=1))
-        covered = covered | inside.any(axis=0)
-        recalled = recalled | (generated_reach[start : start + BLOCK] >= distances.T).any(axis=1)
-    balls = np.concatenate(neighbours)
+    balls_around_generated, covered = _balls(real, generated, k)
+    balls_around_real, _ = _balls(generated, real, k)
     return {
-        "precision": float(np.mean(balls > 0)),
-        "recall": float(np.mean(recalled)),
-        "density": float(np.mean(balls) / k),
+        "precision": float(np.mean(balls_around_generated > 0)),
+        "recall": float(np.mean(balls_around_real > 0)),
+        "density": float(np.mean(balls_around_generated) / k),
         "coverage": float(np.mean(covered)),
     }
 
 
-def _reach(rows: np.ndarray, k: int) -> np.ndarray:
-    """Squared distance (n,) of each row to its k-th nearest other row."""
-    reach = []
-    for start in range(0, len(rows), BLOCK):
-        distances = _squared_distances(rows[start : start + BLOCK], rows)
-        np.fill_diagonal(distances[:, start:], np.inf)
-        reach.append(np.partition(distances, k - 1, axis=1)[:, k - 1])
-    return np.concatenate(reach)
+def _balls(centres: np.ndarray, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """How many balls each point lies in, and whether each ball holds a point."""
+    counts: np.ndarray = np.zeros(len(points), "int64")
+    held = []
+    for start in range(0, len(centres), BLOCK):
+        block = centres[start : start + BLOCK]
+        distances = _squared_distances(block, centres)
+        np.fill_diagonal(distances[:, start:], np.inf)  # A centre is no neighbour of its own.
+        reach = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
+        inside = _squared_distances(block, points) <= reach
+        counts += inside.sum(axis=0)
+        held.append(inside.any(axis=1))
+    return counts, np.concatenate(held)
 
 
 def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:

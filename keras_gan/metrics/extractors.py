@@ -13,7 +13,9 @@ from keras import ops
 from keras_gan.errors import check_samples, closest
 from keras_gan.metrics.files import sha256_of
 
-NAMES = ("fashion_mnist_classifier", "inception")
+BUNDLED = Path(__file__).parents[1] / "data" / "fashion_mnist_classifier.keras"
+NAMES = (BUNDLED.stem, "inception")
+BATCH_SIZE = 64  # Images that a model reads at once, at most.
 
 
 @dataclass(eq=False)
@@ -21,25 +23,21 @@ class Extractor:
     """Features, and class probabilities where there are any, of images.
 
     Attributes:
-        function: A `keras.Model` or a callable of float32 images (n, H, W, C) in −1…1, or 0…255
-            with `imagenet`. Returns features (n, d), or a dict of `features` and `probabilities`.
+        function: A `keras.Model` or a callable of float32 images (n, H, W, C) in −1…1. Returns
+            features (n, d), or a dict of `features` and `probabilities`. To a model of three
+            channels grey images are given three times.
         name: For protocols.
         source: What `get_extractor` makes this extractor from.
-        imagenet: Whether it reads 0…255 in three channels; grey images are repeated.
-        resize: For protocols: what the function does to the size of the images.
-        batch_size: Images that are read at once, at most.
         file_hash: Of the file that the function was read from.
+        recent: What was read last; to be cleared when the function may have changed.
     """
 
     function: Any
     name: str
     source: Any
-    imagenet: bool = False
-    resize: str = "none"
-    batch_size: int = 256
     file_hash: str | None = None
+    recent: dict[tuple, dict[str, np.ndarray]] = field(default_factory=dict)
     _padded_size: int = 1
-    _recent: dict[tuple, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def features(self, images) -> np.ndarray:
         """Features (n, d) of images (n, H, W, C), uint8 or floats in −1…1."""
@@ -62,57 +60,46 @@ class Extractor:
             digest = hashlib.sha256(self.function.to_json().encode())
         except (NotImplementedError, TypeError, ValueError):  # A subclass without get_config().
             return None
-        for weight in self.function.weights:
-            digest.update(np.ascontiguousarray(ops.convert_to_numpy(weight)).tobytes())
+        for weight in self.function.get_weights():
+            digest.update(weight.tobytes())
         return digest.hexdigest()
-
-    def forget(self) -> None:
-        """Drops what is remembered of recent images, as the model may have changed."""
-        self._recent.clear()
 
     def _read(self, images) -> dict[str, np.ndarray]:
         images = as_uint8(images)
         # Several metrics ask for the same batch, one after the other; it is read once.
-        key = (images.shape, hashlib.sha256(np.ascontiguousarray(images)).digest())
-        if key not in self._recent:
-            outputs = self._checked(self._outputs(self._prepared(images)), len(images))
-            self._recent = dict([*self._recent.items()][-3:]) | {key: outputs}
-        return self._recent[key]
+        key = images.shape, hashlib.sha256(np.ascontiguousarray(images)).digest()
+        if key not in self.recent:
+            outputs = self._outputs(self._fitted(images).astype("float32") / 127.5 - 1.0)
+            shape = outputs["features"].shape
+            if len(shape) != 2 or len(images) != shape[0]:
+                need = f"{self.name!r} must return features ({len(images)}, d)"
+                raise ValueError(f"{need}; got {shape}.")
+            if not all(np.isfinite(rows).all() for rows in outputs.values()):
+                raise ValueError(f"The extractor {self.name!r} returned NaN or infinity.")
+            self.recent = dict([*self.recent.items()][-3:]) | {key: outputs}
+        return self.recent[key]
 
-    def _prepared(self, images: np.ndarray) -> np.ndarray:
-        if self.imagenet and images.shape[-1] == 1:
+    def _fitted(self, images: np.ndarray) -> np.ndarray:
+        """Images of the shape that the model reads; ValueError if they have another."""
+        want = getattr(self.function, "input_shape", None) or images.shape
+        if want[-1] == 3 and images.shape[-1] == 1:
             images = np.repeat(images, 3, axis=-1)
-        want = getattr(self.function, "input_shape", None) or (None,) * 4
-        fits = len(want) == 4 and all(
-            w in (None, s) for w, s in zip(want, images.shape, strict=True)
-        )
-        if not fits:
-            raise ValueError(
-                f"The extractor {self.name!r} reads images of shape {want[1:]}; got "
-                f"{images.shape[1:]}. Resize the images, or take an extractor for their shape."
-            )
-        images = images.astype("float32")
-        return images if self.imagenet else images / 127.5 - 1.0
+        shape = images.shape
+        if len(want) != 4 or any(w not in (None, s) for w, s in zip(want, shape, strict=True)):
+            need = f"The extractor {self.name!r} reads images of shape {want[1:]}; got {shape[1:]}"
+            raise ValueError(f"{need}. Resize the images, or take an extractor for their shape.")
+        return images
 
     def _outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        # Batches of one size, the last one padded, so that a model is compiled once.
-        size = self._padded_size = max(self._padded_size, min(len(images), self.batch_size))
-        is_model = isinstance(self.function, keras.Model)
-        parts = []
+        # Batches of one size, the last one filled up, so that a model is compiled once.
+        size = self._padded_size = max(self._padded_size, min(len(images), BATCH_SIZE))
+        is_model, parts = isinstance(self.function, keras.Model), []
         for part in (images[start : start + size] for start in range(0, len(images), size)):
-            padded = np.pad(part, [(0, size - len(part))] + 3 * [(0, 0)]) if is_model else part
-            outputs = (self.function.predict_on_batch if is_model else self.function)(padded)
+            whole = np.resize(part, (size, *part.shape[1:])) if is_model else part
+            outputs = (self.function.predict_on_batch if is_model else self.function)(whole)
             outputs = outputs if isinstance(outputs, dict) else {"features": outputs}
             parts.append({k: ops.convert_to_numpy(v)[: len(part)] for k, v in outputs.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    def _checked(self, outputs: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-        shape = outputs["features"].shape
-        if len(shape) != 2 or shape[0] != count:
-            raise ValueError(f"{self.name!r} must return features ({count}, d); got {shape}.")
-        if not all(np.isfinite(rows).all() for rows in outputs.values()):
-            raise ValueError(f"The extractor {self.name!r} returned NaN or infinity.")
-        return outputs
 
 
 def as_uint8(images) -> np.ndarray:
@@ -151,14 +138,13 @@ def get_extractor(source: Any) -> Extractor:
 
 @lru_cache
 def _load(source: str) -> Extractor:
-    path = Path(source)
+    path = BUNDLED if source == BUNDLED.stem else Path(source)
     if source == "inception" or (path.suffix == ".pth" and path.is_file()):
         from keras_gan.metrics.inception import load_inception
 
         return load_inception(source)
-    if source in NAMES:
-        path = Path(__file__).parents[1] / "data" / f"{source}.keras"
-    elif path.suffix != ".keras" or not path.is_file():
+    if path.suffix != ".keras" or not path.is_file():
         raise ValueError(f"There is no such file or extractor: {closest(source, NAMES)}")
-    model = keras.saving.load_model(path, compile=False)
-    return Extractor(model, path.stem, source, file_hash=sha256_of(path))
+    return Extractor(
+        keras.saving.load_model(path, compile=False), path.stem, source, sha256_of(path)
+    )

@@ -4,9 +4,9 @@ import contextlib
 import hashlib
 import http.client
 import os
+import tempfile
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,17 +21,15 @@ def home() -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; it takes the place of `path` if nothing went wrong.
+    """A place near `path` to write to; it takes the place of `path` if nothing went wrong.
 
     A reader sees the old file or the new one, never a part, also with several writers at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        part = Path(folder) / path.name
         yield part
         os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

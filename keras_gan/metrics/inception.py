@@ -6,9 +6,9 @@ poolings, which leave the padding out of the mean, in the max-pooling of its las
 resize. The weights are those of pytorch-fid, read without PyTorch and without running pickled code.
 """
 
-import collections
 import pickle
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import keras
@@ -18,33 +18,23 @@ from keras import layers, ops
 from keras_gan.metrics.extractors import Extractor
 from keras_gan.metrics.files import fetch, home, sha256_of
 
-URL = (
-    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
-    "pt_inception-2015-12-05-6726825d.pth"
-)
+URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+URL += "pt_inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 SIZE = 299
-DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "LongStorage": "<i8"}
 
-# The steps of a branch are divided by commas, branches by |, steps side by side by +. A step is a
-# convolution, `name filters kernel`, or a pooling; `v` means no padding, `/2` that and stride 2.
-STEM = """Conv2d_1a_3x3 32 3x3/2, Conv2d_2a_3x3 32 3x3v, Conv2d_2b_3x3 64 3x3, max/2,
-Conv2d_3b_1x1 80 1x1, Conv2d_4a_3x3 192 3x3v, max/2"""
-A = """branch1x1 64 1x1 | branch5x5_1 48 1x1, branch5x5_2 64 5x5 |
-branch3x3dbl_1 64 1x1, branch3x3dbl_2 96 3x3, branch3x3dbl_3 96 3x3 | mean, branch_pool {} 1x1"""
-B = """branch3x3 384 3x3/2 |
-branch3x3dbl_1 64 1x1, branch3x3dbl_2 96 3x3, branch3x3dbl_3 96 3x3/2 | max/2"""
-C = """branch1x1 192 1x1 | branch7x7_1 {0} 1x1, branch7x7_2 {0} 1x7, branch7x7_3 192 7x1 |
-branch7x7dbl_1 {0} 1x1, branch7x7dbl_2 {0} 7x1, branch7x7dbl_3 {0} 1x7, branch7x7dbl_4 {0} 7x1,
-branch7x7dbl_5 192 1x7 | mean, branch_pool 192 1x1"""
-D = """branch3x3_1 192 1x1, branch3x3_2 320 3x3/2 | branch7x7x3_1 192 1x1, branch7x7x3_2 192 1x7,
-branch7x7x3_3 192 7x1, branch7x7x3_4 192 3x3/2 | max/2"""
-E = """branch1x1 320 1x1 | branch3x3_1 384 1x1, branch3x3_2a 384 1x3 + branch3x3_2b 384 3x1 |
-branch3x3dbl_1 448 1x1, branch3x3dbl_2 384 3x3, branch3x3dbl_3a 384 1x3 + branch3x3dbl_3b 384 3x1 |
-{}, branch_pool 192 1x1"""
-BLOCKS = {"5b": A.format(32), "5c": A.format(64), "5d": A.format(64), "6a": B}
-BLOCKS |= {"6b": C.format(128), "6c": C.format(160), "6d": C.format(160), "6e": C.format(192)}
-BLOCKS |= {"7a": D, "7b": E.format("mean"), "7c": E.format("max")}
+# The branches of a block are divided by |, their steps by spaces, steps side by side by +. A step
+# is a pooling, 3×3, or a convolution, by the end of its weights' name; its filters and its kernel
+# are those of the weights. `/n` means stride n and no padding.
+STEM = "1a_3x3/2 2a_3x3/1 2b_3x3 max/2 3b_1x1 4a_3x3/1 max/2"
+A = "1x1 | 5x5_1 5x5_2 | 3x3dbl_1 3x3dbl_2 3x3dbl_3 | mean _pool"
+B = "3x3/2 | 3x3dbl_1 3x3dbl_2 3x3dbl_3/2 | max/2"
+C = "1x1 | 7x7_1 7x7_2 7x7_3 | 7x7dbl_1 7x7dbl_2 7x7dbl_3 7x7dbl_4 7x7dbl_5 | mean _pool"
+D = "3x3_1 3x3_2/2 | 7x7x3_1 7x7x3_2 7x7x3_3 7x7x3_4/2 | max/2"
+E = "1x1 | 3x3_1 3x3_2a+3x3_2b | 3x3dbl_1 3x3dbl_2 3x3dbl_3a+3x3dbl_3b | mean _pool"
+BLOCKS = {"5b": A, "5c": A, "5d": A, "6a": B, "6b": C, "6c": C, "6d": C, "6e": C, "7a": D}
+BLOCKS |= {"7b": E, "7c": E.replace("mean", "max")}
+POOLINGS = {"max": layers.MaxPooling2D, "mean": layers.AveragePooling2D}
 LAYOUT = {"data_format": "channels_last", "dtype": "float32"}
 
 
@@ -65,48 +55,55 @@ class TensorFlow1Resize(layers.Layer):
             images = first + (second - first) * ops.reshape(place - ops.floor(place), shape)
         return images
 
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], SIZE, SIZE, input_shape[3])
 
-
-def build_inception() -> keras.Model:
-    """The network without its weights: images (n, H, W, 3) as floats in 0…255, of any size.
+def build_inception(state: dict[str, np.ndarray]) -> keras.Model:
+    """The network with the weights of PyTorch's state dict, for images (n, H, W, 3) in −1…1.
 
     Returns:
         A model with the outputs `features` (n, 2048), the last pooling, and `probabilities`
         (n, 1008), the softmax of the logits without their bias, as the Inception Score takes them.
+
+    Raises:
+        KeyError, ValueError: For weights of another network.
     """
     inputs = keras.Input((None, None, 3), name="images")
     x = TensorFlow1Resize(dtype="float32")(inputs)
-    x = layers.Rescaling(1 / 128, offset=-1.0, dtype="float32")(x)
-    x = _branch(x, STEM, "")
+    # The graph makes (p − 128) / 128 of pixels p in 0…255.
+    x = layers.Rescaling(127.5 / 128, offset=-0.5 / 128, dtype="float32")(x)
+    x = _branch(x, state, "Conv2d_", STEM)
     for name, block in BLOCKS.items():
-        x = _joined([_branch(x, branch, f"Mixed_{name}-") for branch in block.split("|")])
+        branches = block.split("|")
+        x = _joined([_branch(x, state, f"Mixed_{name}.branch", steps) for steps in branches])
     x = layers.GlobalAveragePooling2D(**LAYOUT)(x)
-    head = layers.Dense(1008, "softmax", use_bias=False, name="fc", dtype="float32")
-    return keras.Model(inputs, {"features": x, "probabilities": head(x)}, name="inception")
+    head = layers.Dense(1008, "softmax", use_bias=False, dtype="float32")
+    outputs = {"features": x, "probabilities": head(x)}
+    head.set_weights([state["fc.weight"].T])
+    return keras.Model(inputs, outputs, name="inception")
 
 
-def _branch(x, steps: str, prefix: str):
-    for step in steps.split(","):
-        x = _joined([_step(x, prefix, *part.split()) for part in step.split("+")])
+def _branch(x, state: dict[str, np.ndarray], prefix: str, steps: str):
+    for step in steps.split():
+        x = _joined([_step(x, state, prefix, part) for part in step.split("+")])
     return x
-
-
-def _step(x, prefix: str, name: str, filters: str = "", kernel: str = ""):
-    stride = 2 if (kernel or name).endswith("/2") else 1
-    padding = "valid" if stride == 2 or kernel.endswith("v") else "same"
-    if not kernel:
-        pooling = layers.MaxPooling2D if name.startswith("max") else layers.AveragePooling2D
-        return pooling(3, stride, padding, **LAYOUT)(x)
-    shape = tuple(int(side) for side in kernel.removesuffix("v").removesuffix("/2").split("x"))
-    # The batch normalization that follows each convolution is folded into it by set_weights.
-    options = {"activation": "relu", "name": prefix + name, **LAYOUT}
-    return layers.Conv2D(int(filters), shape, stride, padding, **options)(x)
 
 
 def _joined(parts: list):
     return layers.Concatenate(dtype="float32")(parts) if len(parts) > 1 else parts[0]
+
+
+def _step(x, state: dict[str, np.ndarray], prefix: str, step: str):
+    name, _, stride = step.partition("/")
+    place = {"strides": int(stride or 1), "padding": "valid" if stride else "same", **LAYOUT}
+    if name in POOLINGS:
+        return POOLINGS[name](3, **place)(x)
+    kernel = state[f"{prefix}{name}.conv.weight"].transpose(2, 3, 1, 0)
+    parts = ("weight", "bias", "running_mean", "running_var")
+    gamma, beta, mean, variance = (state[f"{prefix}{name}.bn.{part}"] for part in parts)
+    scale = gamma / np.sqrt(variance + 1e-3)  # The batch normalization is folded into the kernel.
+    layer = layers.Conv2D(len(scale), kernel.shape[:2], activation="relu", **place)
+    x = layer(x)
+    layer.set_weights([kernel * scale, beta - mean * scale])
+    return x
 
 
 def load_inception(source: str) -> Extractor:
@@ -116,43 +113,41 @@ def load_inception(source: str) -> Extractor:
         path = home() / URL.rpartition("/")[2]
         if not path.is_file() or sha256_of(path) != SHA256:
             fetch(URL, path, SHA256)
-    model = build_inception()
-    set_weights(model, read_state_dict(path))
-    found, resize = sha256_of(path), f"bilinear to {SIZE}×{SIZE} as in TensorFlow 1"
-    name = "inception" if found == SHA256 else path.stem
-    return Extractor(model, name, source, True, resize, batch_size=32, file_hash=found)
-
-
-def set_weights(model: keras.Model, state: dict[str, np.ndarray]) -> None:
-    """Puts PyTorch's state dict into the model; ValueError for weights of another network."""
+    state, found = read_state_dict(path), sha256_of(path)
     try:
-        for layer in model.layers:
-            if isinstance(layer, layers.Conv2D):
-                name = layer.name.replace("-", ".")  # PyTorch allows no dot in a layer's name.
-                kernel = state[f"{name}.conv.weight"].transpose(2, 3, 1, 0)
-                parts = ("weight", "bias", "running_mean", "running_var")
-                gamma, beta, mean, variance = (state[f"{name}.bn.{part}"] for part in parts)
-                scale = gamma / np.sqrt(variance + 1e-3)
-                layer.set_weights([kernel * scale, beta - mean * scale])
-        model.get_layer("fc").set_weights([state["fc.weight"].T])
+        model = build_inception(state)
     except (KeyError, ValueError) as error:
         raise ValueError(f"These are not the weights of the FID Inception: {error}") from error
+    return Extractor(model, "inception" if found == SHA256 else path.stem, source, found)
+
+
+def _tensor(storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *_) -> np.ndarray:
+    size = storage.itemsize
+    return np.ndarray(shape, storage.dtype, storage, offset * size, [size * n for n in strides])
+
+
+ALLOWED = {"collections.OrderedDict": OrderedDict, "torch._utils._rebuild_tensor_v2": _tensor}
+ALLOWED |= {"torch.FloatStorage": "<f4", "torch.DoubleStorage": "<f8", "torch.LongStorage": "<i8"}
 
 
 class _StateDict(pickle.Unpickler):
-    """Reads a PyTorch state dict and nothing else: no name is looked up that could run code."""
+    """Reads a PyTorch state dict and nothing else: no name is looked up that could run code.
+
+    Its tensors are views of `storages`, which are filled later.
+    """
+
+    def __init__(self, file):
+        super().__init__(file)
+        self.storages: dict[str, np.ndarray] = {}
 
     def find_class(self, module, name):
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, shape, strides, *_: (*storage, offset, shape, strides)
-        if module == "torch" and name in DTYPES:
-            return DTYPES[name]
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which no state dict holds")
+        if f"{module}.{name}" not in ALLOWED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which no state dict holds")
+        return ALLOWED[f"{module}.{name}"]
 
     def persistent_load(self, pid):
-        return pid[2], np.dtype(pid[1])  # The key of the storage, and its type.
+        _, dtype, key, _, count = pid[:5]
+        return self.storages.setdefault(key, np.zeros(count, dtype))
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
@@ -162,28 +157,22 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         ValueError: For a damaged file, or one that holds anything else than a state dict.
     """
     try:
-        tensors, storages = (_read_zip if zipfile.is_zipfile(path) else _read_legacy)(path)
-        state = {}
-        for name, (key, dtype, offset, shape, strides) in tensors.items():
-            strides = [stride * dtype.itemsize for stride in strides]
-            state[name] = np.ndarray(shape, dtype, storages[key], offset * dtype.itemsize, strides)
-        return state
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                root = archive.namelist()[0].partition("/")[0]
+                with archive.open(f"{root}/data.pkl") as file:
+                    reader = _StateDict(file)
+                    state = reader.load()
+                data = {key: archive.read(f"{root}/data/{key}") for key in reader.storages}
+        else:
+            with path.open("rb") as file:
+                reader = _StateDict(file)
+                # Magic number, version and machine; the state; the keys of the storages, in order.
+                *_, state, keys = [reader.load() for _ in range(5)]
+                # Each storage follows as the number of its elements and its bytes.
+                data = {key: file.read(8 + reader.storages[key].nbytes)[8:] for key in keys}
+        for key, storage in reader.storages.items():
+            storage[:] = np.frombuffer(data[key], storage.dtype, len(storage))
+        return dict(state)
     except Exception as error:  # A damaged pickle may fail in any way; none of them runs code.
         raise ValueError(f"{path} is not a state dict of PyTorch: {error}") from error
-
-
-def _read_zip(path: Path) -> tuple[dict, dict]:
-    with zipfile.ZipFile(path) as archive:
-        root = archive.namelist()[0].partition("/")[0]
-        tensors = _StateDict(archive.open(f"{root}/data.pkl")).load()
-        return tensors, {key: archive.read(f"{root}/data/{key}") for key, *_ in tensors.values()}
-
-
-def _read_legacy(path: Path) -> tuple[dict, dict]:
-    with path.open("rb") as file:
-        # Magic number, version and machine; the state dict; the keys of the storages, in order.
-        *_, tensors, keys = [_StateDict(file).load() for _ in range(5)]
-        sizes = {key: dtype.itemsize for key, dtype, *_ in tensors.values()}
-        # Each storage follows as the number of its elements and its bytes.
-        counts = ((key, int.from_bytes(file.read(8), "little")) for key in keys)
-        return tensors, {key: file.read(count * sizes[key]) for key, count in counts}

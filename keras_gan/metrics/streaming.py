@@ -4,6 +4,7 @@ import hashlib
 import json
 import warnings
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,29 +40,32 @@ class ImageMetric(keras.metrics.Metric):
         super().__init__(name=name or self.title)
         self.extractor: Any = extractor if extractor is None else get_extractor(extractor)
         self.options = options
-        self._cache: Path | None
-        self._real: Summary
         self.reset_state()
 
     def _summary(self) -> Summary:
         """An empty summary of one side."""
-        return Moments()
+        return Rows(self.options.get("max_images"), self.options.get("seed", 0))
 
     def _rows(self, images) -> np.ndarray:
         """What the summary is fed."""
         return self.extractor.features(images)
 
-    def _measure(self, real, generated) -> float | dict[str, float]:
-        """The value for two filled summaries."""
-        raise NotImplementedError
+    def _measure(self, real, generated):
+        """The value, a float or a dict of floats, for two filled summaries."""
 
     @property
     def protocol(self) -> dict[str, Any]:
         """All that fixes the meaning of the number, for logs and tables."""
-        facts = {"metric": self.title, **self.options}
-        if self.extractor:
-            facts |= {"extractor": self.extractor.name, "resize": self.extractor.resize}
+        extractor = getattr(self.extractor, "name", None)
+        facts = {"metric": self.title, "extractor": extractor, **self.options}
         return facts | {"num_real": self._real.count, "num_generated": self._generated.count}
+
+    def reset_state(self) -> None:
+        self._real, self._generated = self._summary(), self._summary()
+        self._cache: Path | None = None
+        self.needs_real = self.compares  # Where it is False, update_state(None, generated) does.
+        if self.extractor is not None:
+            self.extractor.recent.clear()  # A model may have changed.
 
     def begin(self, real_key: str | None = None) -> None:
         self.reset_state()
@@ -71,12 +75,11 @@ class ImageMetric(keras.metrics.Metric):
         facts = [CACHE_FORMAT, real_key, fingerprint, self.title, self.options]
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         self._cache = home() / "statistics" / f"{key}.npz"
-        try:
-            with self._cache.open("rb") as file, np.load(file) as state:
-                self._real.restore(state)
+        # An absent or damaged file is written anew.
+        errors = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
+        with suppress(*errors), self._cache.open("rb") as file, np.load(file) as state:
+            self._real.restore(state)
             self.needs_real = False
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-            self._real = self._summary()  # Absent or damaged: it is written anew.
 
     def update_state(self, real, generated, sample_weight=None) -> None:
         if real is not None and self.needs_real:
@@ -96,33 +99,22 @@ class ImageMetric(keras.metrics.Metric):
             return {f"{self.name}_{key}": part for key, part in value.items()}
         return value
 
-    def _save(self, path: Path) -> None:
+    def _save(self, path):
         try:
-            with replacing(path) as part, part.open("wb") as file:
-                np.savez(file, **self._real.state())
+            with replacing(path) as part:
+                np.savez(part, **self._real.state())
         except OSError as error:  # A full disk or a read-only home costs time, not the score.
             warnings.warn(f"{self.name} could not keep its statistics: {error}", stacklevel=3)
 
-    def reset_state(self) -> None:
-        self._real, self._generated = self._summary(), self._summary()
-        self._cache = None
-        self.needs_real = self.compares  # Where it is False, update_state(None, generated) does.
-        if self.extractor is not None:
-            self.extractor.forget()
-
     def get_config(self):
         config = {"name": self.name, **self.options}
-        source = getattr(self.extractor, "source", None)
-        if not isinstance(source, str | None):
-            source = keras.saving.serialize_keras_object(source)
-        return config if source is None else config | {"extractor": source}
+        if self.extractor:
+            config["extractor"] = keras.saving.serialize_keras_object(self.extractor.source)
+        return config
 
     @classmethod
     def from_config(cls, config):
-        source = config.get("extractor")
-        if isinstance(source, dict):
-            config = config | {"extractor": keras.saving.deserialize_keras_object(source)}
-        return cls(**config)
+        return cls(**keras.saving.deserialize_keras_object(config))
 
 
 @register
@@ -142,17 +134,15 @@ class FrechetDistance(ImageMetric):
     def __init__(self, extractor, name=None):
         super().__init__(name, extractor)
 
+    def _summary(self):
+        return Moments()
+
     def _measure(self, real, generated):
         return distances.frechet_between(real, generated)
 
 
-class _RowsMetric(ImageMetric):
-    def _summary(self):
-        return Rows(self.options["max_images"], self.options["seed"])
-
-
 @register
-class KernelDistance(_RowsMetric):
+class KernelDistance(ImageMetric):
     """Unbiased squared kernel discrepancy of the features: KID with `"inception"`.
 
     The lower the better, around zero for equal sets whatever their number.
@@ -181,7 +171,7 @@ class KernelDistance(_RowsMetric):
 
 
 @register
-class PrecisionRecall(_RowsMetric):
+class PrecisionRecall(ImageMetric):
     """`precision`, `recall`, `density` and `coverage` of the features, as one dict.
 
     The higher the better: precision and density tell of fidelity, recall and coverage of variety.
@@ -254,9 +244,6 @@ class ClassScore(ImageMetric):
 
     def __init__(self, extractor, min_share=None, name=None):
         super().__init__(name, extractor, min_share=min_share)
-
-    def _summary(self):
-        return Rows()
 
     def _rows(self, images):
         return self.extractor.probabilities(images)

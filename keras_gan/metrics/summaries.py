@@ -11,19 +11,17 @@ import numpy as np
 class Summary:
     """What all running summaries share: a count of rows, and a state that can be saved."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    count = 0
 
-    def update(self, rows: np.ndarray) -> "Summary":
+    def update(self, rows):
         """Takes in rows (n, d), n ≥ 1, and returns itself."""
-        raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def restore(self, state) -> None:
         """Takes back what `state` gave, from a summary with the same arguments."""
-        vars(self).update({name: state[name][()] for name in self.state()})
+        vars(self).update({name: value[()] for name, value in state.items()})
 
 
 class Moments(Summary):
@@ -34,9 +32,7 @@ class Moments(Summary):
     however far from zero the features lie.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.mean = self.scatter = np.zeros(())
+    mean = scatter = np.zeros(())
 
     def update(self, rows):
         rows = np.asarray(rows, "float64")
@@ -60,7 +56,6 @@ class Rows(Summary):
     """The rows themselves, in float32; at most `size` of them, drawn at random, are given out."""
 
     def __init__(self, size: int | None = None, seed: int = 0) -> None:
-        super().__init__()
         self._parts: list[np.ndarray] = []
         self._size, self._seed = size, seed
 
@@ -93,8 +88,6 @@ class Projections(Summary):
     reach = 6.0
 
     def __init__(self, projections: int = 256, seed: int = 0) -> None:
-        super().__init__()
-        self.size = 0
         self.counts: np.ndarray = np.zeros((projections, self.bins), "int64")
         self._seed = seed
 
