@@ -4,45 +4,33 @@ Everything comes as `uint8` images of shape `(n, height, width, channels)`, 0…
 `GAN.fit` scales on the device. Nothing here needs TensorFlow.
 """
 
+import glob
 import gzip
-import math
 import os
 import warnings
 import zlib
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+from PIL import Image, ImageOps
 
 from keras_gan.errors import closest
 
-if TYPE_CHECKING:
-    from PIL import Image
-
+_NAMES = ("cifar10", "fashion_mnist", "fashion_mnist_10k", "mnist")
 _BUNDLED = Path(__file__).with_name("data")
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 _SPLIT_STEMS = {"train": "train", "test": "t10k"}
-# What `keras.datasets` looks for under ~/.keras/datasets before it downloads.
-_KERAS_CACHE = {
-    "cifar10": "cifar-10-batches-py-target_archive",
-    "fashion_mnist": "fashion-mnist/*-ubyte.gz",
-    "mnist": "mnist.npz",
-}
 # Pillow's own list also has PDF, EPS, HDF5 and films, which nobody means by "my images".
 _IMAGE_SUFFIXES = ".avif .bmp .gif .jfif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp"
 
 
 def list_datasets() -> list[str]:
     """The names that `load` and `open_images` know, sorted."""
-    return sorted(_LOADERS)
+    return list(_NAMES)
 
 
-def load(
-    name: str, split: str = "train", labels: bool = False
-) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+def load(name: str, split="train", labels=False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Loads a named set of images into memory.
 
     - `"fashion_mnist"`: 60,000 + 10,000 images, 28×28×1. MIT licence, Zalando SE
@@ -55,7 +43,9 @@ def load(
     - `"cifar10"`: 50,000 + 10,000 images, 32×32×3. Krizhevsky 2009; its authors state no
       licence. Through `keras.datasets`.
 
-    `keras.datasets` takes its cache, `~/.keras/datasets`, and otherwise downloads.
+    `keras.datasets` takes its cache, `~/.keras/datasets`, and otherwise downloads. Without a
+    network, put there `mnist.npz`, `fashion-mnist/*-ubyte.gz` (four files) or
+    `cifar-10-batches-py-target_archive` (its name for `cifar-10-python.tar.gz`).
 
     Args:
         name: One of `list_datasets()`.
@@ -80,11 +70,7 @@ def load(
 
 
 def open_images(
-    name_or_folder: str | os.PathLike,
-    image_size: int | tuple[int, int] | None = None,
-    channels: int | None = None,
-    batch_size: int = 64,
-    seed: int = 0,
+    name_or_folder: str | Path, image_size=None, channels=None, batch_size=64, seed=0, split="train"
 ) -> "np.ndarray | ImageFolder":
     """Opens training images by the name of a set or the path of a folder.
 
@@ -97,26 +83,26 @@ def open_images(
         channels: 1 (grey) or 3 (RGB). Default: a named set's own; 3 for a folder.
         batch_size: Images in a batch of a folder; an array is batched by `fit`.
         seed: Seed of a folder's order; an array is shuffled by `fit`.
+        split: `"train"` or `"test"` of a named set. Ignored for a folder, which has no splits.
 
     Returns:
-        For a name, the train split: a `uint8` array `(n, height, width, channels)`. For a folder,
-        an `ImageFolder`. Both go straight to `fit`.
+        For a name, a `uint8` array `(n, height, width, channels)`. For a folder, an
+        `ImageFolder`. Both go straight to `fit`.
 
     Raises:
-        ValueError: neither a known name nor a folder, or a folder without one good image.
+        ValueError: neither a known name nor a folder, a folder without one good image, an unknown
+            split of a named set, or a size or number of channels out of range.
         OSError: a named set could not be downloaded.
     """
-    if name_or_folder in list_datasets():
-        images, _ = _load_pair(str(name_or_folder), "train")
+    if name_or_folder in _NAMES:
+        images, _ = _load_pair(str(name_or_folder), split)
         size = images.shape[1:3] if image_size is None else image_size
-        return _reshape(
-            images, _image_shape(size, images.shape[3] if channels is None else channels)
-        )
+        shape = _image_shape(size, images.shape[3] if channels is None else channels)
+        return _reshape(images, shape)
     folder = os.path.expanduser(name_or_folder)
     if not os.path.exists(folder):
-        raise ValueError(
-            f"There is neither a folder nor a data set called {closest(folder, _LOADERS)}"
-        )
+        known = closest(folder, _NAMES)
+        raise ValueError(f"There is neither a folder nor a data set called {known}")
     size = 64 if image_size is None else image_size
     return ImageFolder(folder, size, 3 if channels is None else channels, batch_size, seed=seed)
 
@@ -133,7 +119,7 @@ class ImageFolder(keras.utils.PyDataset):
     process, with `use_multiprocessing`) and skipped.
 
     Args:
-        folder: The folder. Links in it are followed.
+        folder: The folder, a `str` or a `Path`. Links in it are followed.
         image_size: Side, or `(height, width)`, of the images to deliver.
         channels: 1 (grey) or 3 (RGB).
         batch_size: Images in a batch. The last one of an epoch may be smaller.
@@ -159,79 +145,59 @@ class ImageFolder(keras.utils.PyDataset):
     """
 
     def __init__(
-        self,
-        folder: str | os.PathLike,
-        image_size: int | tuple[int, int] = 64,
-        channels: int = 3,
-        batch_size: int = 64,
-        shuffle: bool = True,
-        seed: int = 0,
-        **kwargs,
+        self, folder, image_size=64, channels=3, batch_size=64, shuffle=True, seed=0, **kwargs
     ):
         super().__init__(**kwargs)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}.")
         self.folder = os.path.expanduser(folder)
         self.image_shape = _image_shape(image_size, channels)
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.seed = seed
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         # Decoding every file here would cost as much as an epoch, an hour for some folders. So
         # only headers are read, which finds what is no image at all, and files are decoded up to
         # the first good one. What turns out damaged later is replaced as it is met: the number of
         # batches never changes under `fit`.
         self._paths = [path for path in _image_files(self.folder) if _has_image_header(path)]
+        self.num_images = len(self._paths)
         self._damaged: set[int] = set()
-        if all(self._read(i) is None for i in range(len(self._paths))):
-            raise ValueError(
-                f"The folder {self.folder!r} has no image that can be read; "
-                f"it looks for files ending in {_IMAGE_SUFFIXES}."
-            )
         self._start_epoch(0)
-
-    @property
-    def num_images(self) -> int:
-        return len(self._paths)
+        self._read(0)  # Fails where not one image is good.
 
     def __len__(self) -> int:
-        return math.ceil(len(self._paths) / self.batch_size)
+        return -(-self.num_images // self.batch_size)
 
     def __getitem__(self, index: int) -> np.ndarray:
         start = range(len(self))[index] * self.batch_size
         numbers = self._order[start : start + self.batch_size]
-        return np.stack([self._read_or_replace(int(number)) for number in numbers])
+        return np.stack([self._read(int(number)) for number in numbers])
 
     def on_epoch_end(self) -> None:
         self._start_epoch(self._epoch + 1)
 
     def _start_epoch(self, epoch: int) -> None:
         self._epoch = epoch
-        self._order = np.arange(len(self._paths))
+        self._order = np.arange(self.num_images)
         if self.shuffle:
             # From (seed, epoch) and not from a running generator, so that worker processes, which
             # hold copies of this object, agree on the order.
             self._order = np.random.default_rng([self.seed, epoch]).permutation(self._order)
 
-    def _read(self, number: int) -> np.ndarray | None:
-        """The image, or `None` where the file does not decode."""
-        if number in self._damaged:
-            return None
-        try:
-            return _read_image(self._paths[number], self.image_shape)
-        except Exception as error:  # A damaged file makes Pillow raise nearly anything.
-            self._damaged.add(number)
-            _warn_skipped(self._paths[number], error)
-            return None
-
-    def _read_or_replace(self, number: int) -> np.ndarray:
-        # A stand-in is drawn at random: the next file would be seen far too often after a run of
-        # damaged ones. Its generator is the file's own, so threads in any order get the same.
+    def _read(self, number: int) -> np.ndarray:
+        """The image, or one drawn at random in place of a file that does not decode."""
+        # At random, because the next file would be seen far too often after a run of damaged ones.
+        # The generator is the file's own, so threads in any order get the same.
         draw = np.random.default_rng([self.seed, self._epoch * self.shuffle, number])
-        while (image := self._read(number)) is None:
-            if len(self._damaged) == len(self._paths):
-                raise ValueError(f"The folder {self.folder!r} has no image left that can be read.")
-            number = int(draw.integers(len(self._paths)))
-        return image
+        while len(self._damaged) < self.num_images:
+            if number not in self._damaged:
+                try:
+                    return _read_image(self._paths[number], self.image_shape)
+                except Exception as error:  # A damaged file makes Pillow raise nearly anything.
+                    self._damaged.add(number)
+                    _warn_skipped(self._paths[number], error)
+            number = int(draw.integers(self.num_images))
+        raise ValueError(
+            f"The folder {self.folder!r} has no image that can be read, of {_IMAGE_SUFFIXES}."
+        )
 
 
 def _image_files(folder: str) -> list[str]:
@@ -240,19 +206,13 @@ def _image_files(folder: str) -> list[str]:
         raise FileNotFoundError(f"The folder of images {folder!r} does not exist.")
     if not os.path.isdir(folder):
         raise ValueError(f"{folder!r} is a file; give the folder that holds the images.")
-    suffixes = _IMAGE_SUFFIXES.split()
-    paths = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
-                paths.append(os.path.join(parent, name))
-    return sorted(paths)
+    suffixes = tuple(_IMAGE_SUFFIXES.split())
+    # This follows links and leaves out what is hidden.
+    names = glob.iglob("**/*", root_dir=folder, recursive=True)
+    return sorted(os.path.join(folder, name) for name in names if name.lower().endswith(suffixes))
 
 
 def _has_image_header(path: str) -> bool:
-    from PIL import Image
-
     try:
         with Image.open(path):
             return True
@@ -266,8 +226,6 @@ def _warn_skipped(path: str, error: Exception) -> None:
 
 
 def _read_image(path: str, shape: tuple[int, int, int]) -> np.ndarray:
-    from PIL import Image, ImageOps
-
     with Image.open(path) as image:
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, six times faster for a photo. Its
         # last row and column are then rounded up: at four times the target or more, that shifts
@@ -277,10 +235,8 @@ def _read_image(path: str, shape: tuple[int, int, int]) -> np.ndarray:
         return _fit(ImageOps.exif_transpose(image), shape)
 
 
-def _fit(image: "Image.Image", shape: tuple[int, int, int]) -> np.ndarray:
+def _fit(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
     """A Pillow image of any mode → `uint8 (height, width, channels)`, centre-cropped, resized."""
-    from PIL import Image, ImageOps
-
     height, width, channels = shape
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow's `convert` would clip at 255
         image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257 + 0.5).astype("uint8"))
@@ -295,8 +251,6 @@ def _fit(image: "Image.Image", shape: tuple[int, int, int]) -> np.ndarray:
 
 def _reshape(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """`uint8 (n, H, W, C)` images of 1 or 3 channels → `uint8 (n, *shape)`."""
-    from PIL import Image
-
     if images.shape[1:] == shape:
         return images
     # Pillow knows a grey image by its missing channel axis.
@@ -308,27 +262,24 @@ def _image_shape(image_size: int | tuple[int, ...], channels: int) -> tuple[int,
     """`(height, width, channels)`, checked."""
     size = tuple(image_size) if np.iterable(image_size) else (image_size, image_size)
     if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
-        raise ValueError(
-            f"image_size must be a positive side or (height, width), not {image_size!r}."
-        )
+        raise ValueError(f"image_size must be a side ≥ 1 or (height, width), not {image_size!r}.")
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (RGB), not {channels!r}.")
     return (*size, channels)
 
 
 def _load_pair(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
-    if name not in _LOADERS:
-        raise ValueError(f"No data set is called {closest(name, _LOADERS)}")
+    """Images `(n, height, width, channels)` and labels `(n,)` of a named set, both `uint8`."""
+    if name not in _NAMES:
+        raise ValueError(f"No data set is called {closest(name, _NAMES)}")
     if split not in _SPLIT_STEMS:
         raise ValueError(f"split must be 'train' or 'test', not {split!r}.")
-    return _LOADERS[name](split)
-
-
-def _load_fashion_mnist(split: str) -> tuple[np.ndarray, np.ndarray]:
+    if name == "fashion_mnist_10k":
+        return _read_idx_pair(_BUNDLED, name)
     stem = _SPLIT_STEMS[split]
-    if (_DEBIAN / f"{stem}-images-idx3-ubyte.gz").exists():
+    if name == "fashion_mnist" and (_DEBIAN / f"{stem}-images-idx3-ubyte.gz").exists():
         return _read_idx_pair(_DEBIAN, stem)
-    return _load_from_keras("fashion_mnist", split)
+    return _load_from_keras(name, split)
 
 
 def _load_from_keras(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -338,9 +289,8 @@ def _load_from_keras(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
         debian = "install the Debian package dataset-fashion-mnist, "
         raise OSError(
             f"The data set {name!r} could not be loaded through keras.datasets ({error}): "
-            f"{debian if name == 'fashion_mnist' else ''}"
-            f"put {_KERAS_CACHE[name]} into Keras' cache ~/.keras/datasets, "
-            "or use 'fashion_mnist_10k', which needs no download."
+            f"{debian if name == 'fashion_mnist' else ''}put it into Keras' cache "
+            "~/.keras/datasets (see load), or use 'fashion_mnist_10k', which needs no download."
         ) from error
     images, labels = train if split == "train" else test
     if images.ndim == 3:
@@ -365,30 +315,14 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     Four bytes of magic (0, 0, 8 for unsigned bytes, the number of dimensions), each dimension as
     a big-endian 32-bit integer, then the values.
     """
+    magic = bytes([0, 0, 8, dimensions])
     with gzip.open(path) as file:
         try:
             content = file.read()
-        except (OSError, EOFError, zlib.error) as error:
+            if (start := content[:4]) != magic:
+                raise ValueError(f"it starts with {start.hex() or 'nothing'}, not {magic.hex()}")
+            shape = np.frombuffer(content, ">u4", dimensions, offset=4)
+            values = np.frombuffer(content, "uint8", offset=4 + 4 * dimensions)
+            return values.reshape(shape).copy()  # Writable, as the bytes are not.
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise ValueError(f"{path} is cut short or damaged ({error}); get it anew.") from error
-    magic = bytes([0, 0, 8, dimensions])
-    header = 4 + 4 * dimensions
-    if content[:4] != magic:
-        raise ValueError(
-            f"{path} is not an idx file of bytes in {dimensions} dimensions: it starts with "
-            f"{content[:4].hex() or 'nothing'}, not {magic.hex()}."
-        )
-    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, header, 4)]
-    if len(content) != header + math.prod(shape):
-        raise ValueError(
-            f"{path} is cut short or damaged: its header promises {math.prod(shape)} values, "
-            f"it has {max(0, len(content) - header)}; get it anew."
-        )
-    return np.frombuffer(content, "uint8", offset=header).reshape(shape).copy()  # writable
-
-
-_LOADERS: dict[str, Callable[[str], tuple[np.ndarray, np.ndarray]]] = {
-    "cifar10": partial(_load_from_keras, "cifar10"),
-    "fashion_mnist": _load_fashion_mnist,
-    "fashion_mnist_10k": lambda split: _read_idx_pair(_BUNDLED, "fashion_mnist_10k"),
-    "mnist": partial(_load_from_keras, "mnist"),
-}

@@ -30,9 +30,8 @@ def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
     shape = tuple(samples.shape)
     if shape[:1] == (0,):
         raise ValueError(f"There are no samples in the data: its shape is {shape}.")
-    if len(shape) != len(sample_shape) + 1 or any(
-        want not in (None, got) for want, got in zip(sample_shape, shape[1:], strict=False)
-    ):
+    sides = zip(sample_shape, shape[1:], strict=False)
+    if len(shape) != len(sample_shape) + 1 or any(want not in (None, got) for want, got in sides):
         raise ValueError(
             f"The generator makes samples of shape {expected}; got data of shape {shape}. "
             "Resize the data, or build networks for its shape."
@@ -54,9 +53,6 @@ def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
 
 def _extremes(samples, chunk=4096):
     # In chunks, so that no temporary of the data's size is made; NaN wins min and max.
-    lows, highs = [], []
-    for start in range(0, len(samples), chunk):
-        part = np.asarray(samples[start : start + chunk]).astype("float32", copy=False)
-        lows.append(part.min())
-        highs.append(part.max())
-    return float(np.min(lows)), float(np.max(highs))
+    parts = (np.asarray(samples[i : i + chunk], "float32") for i in range(0, len(samples), chunk))
+    extremes = [(part.min(), part.max()) for part in parts]
+    return float(np.min(extremes)), float(np.max(extremes))

@@ -15,30 +15,22 @@ def mlp_generator(image_shape, latent_dim=100, units=(256, 512, 1024)):
     """A multilayer perceptron from latents `(batch, latent_dim)` to images in −1…1."""
     _check_shape(image_shape)
     hidden = [layers.Dense(n, activation="relu") for n in units]
-    return keras.Sequential(
-        [
-            keras.Input((latent_dim,)),
-            *hidden,
-            layers.Dense(math.prod(image_shape)),
-            layers.Reshape(tuple(image_shape)),
-            layers.Activation("tanh", dtype="float32"),
-        ],
-        name="generator",
-    )
+    outputs = [
+        layers.Dense(math.prod(image_shape)),
+        layers.Reshape(tuple(image_shape)),
+        layers.Activation("tanh", dtype="float32"),
+    ]
+    return keras.Sequential([keras.Input((latent_dim,)), *hidden, *outputs], name="generator")
 
 
 def mlp_discriminator(image_shape, units=(1024, 512, 256), dropout=0.3):
     """A multilayer perceptron from images to logits `(batch, 1)`."""
     _check_shape(image_shape)
-    hidden = [
-        layer
-        for n in units
-        for layer in (layers.Dense(n), layers.LeakyReLU(0.2), layers.Dropout(dropout))
-    ]
-    return keras.Sequential(
-        [keras.Input(image_shape), layers.Flatten(), *hidden, layers.Dense(1, dtype="float32")],
-        name="discriminator",
-    )
+    # Where Keras is set to channels first, Flatten by itself would reorder the pixels.
+    stack = [keras.Input(image_shape), layers.Flatten(data_format="channels_last")]
+    for n in units:
+        stack += [layers.Dense(n), layers.LeakyReLU(0.2), layers.Dropout(dropout)]
+    return keras.Sequential([*stack, layers.Dense(1, dtype="float32")], name="discriminator")
 
 
 def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch_norm=True):
@@ -104,7 +96,7 @@ def conv_discriminator(image_shape, filters=64, kernel_size=5, dropout=0.3):
         x = layers.Conv2D(min(2**i, 8) * filters, kernel_size, 2, padding="same")(x)
         x = layers.LeakyReLU(0.2)(x)
         x = layers.Dropout(dropout)(x) if dropout else x
-    x = layers.Flatten()(_from_layout(x))
+    x = layers.Flatten(data_format="channels_last")(_from_layout(x))
     return keras.Model(inputs, layers.Dense(1, dtype="float32")(x), name="discriminator")
 
 
@@ -137,12 +129,8 @@ def _from_layout(x):
 
 def _check_shape(image_shape):
     shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else ()
-    if (
-        len(shape) != 3
-        or not all(isinstance(n, int) for n in shape)
-        or min(shape[:2]) < 8
-        or shape[2] < 1
-    ):
+    whole = len(shape) == 3 and all(isinstance(n, int) for n in shape)
+    if not whole or min(shape[:2]) < 8 or shape[2] < 1:
         raise ValueError(
             "image_shape must be (height, width, channels), whole numbers with height and width "
             f"of at least 8 and at least 1 channel; got {image_shape}."

@@ -1,18 +1,21 @@
 """Pictures for people: grids of samples, their film through the epochs, the curves."""
 
 import contextlib
-import math
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 GAP = 2  # Pixels between the images of a grid.
 # A film of a long run stays small enough for a web page: frames and longer side.
 MAX_FRAMES, MAX_FRAME_SIDE = 60, 512
 COLORS = ("#0072b2", "#d55e00", "#666666")  # Told apart by the colour-blind too.
+CURVES = {
+    "loss": {"d_loss": "discriminator", "g_loss": "generator", "penalty": "penalty"},
+    "mean logit": {"d_real": "of real images", "d_fake": "of generated images"},
+}
 
 
 def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
@@ -36,58 +39,46 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     (58, 58)
     """
     if images.ndim != 4 or 0 in images.shape:
-        raise ValueError(
-            "A grid takes one or more images (n, height, width, channels); "
-            f"got an array of shape {images.shape}."
-        )
+        raise ValueError(f"A grid takes one or more images (n, h, w, c), not {images.shape}.")
     if images.dtype != "uint8":
-        raise TypeError(f"A grid takes uint8 images in 0…255; got {images.dtype}.")
-    if images.shape[3] not in (1, 3, 4):
-        channels = images.shape[3]
-        warnings.warn(f"Of the {channels} channels only the first is shown, in grey.", stacklevel=2)
-        images = images[..., :1]
+        raise TypeError(f"A grid takes uint8 images in 0…255, not {images.dtype}.")
     n, height, width, channels = images.shape
-    if columns is None:
-        # Square in pixels rather than in images, which matters for long ones.
-        columns = min(n, max(1, round(math.sqrt(n * (height + GAP) / (width + GAP)))))
-    rows = -(-n // columns)
-    cells = np.full((rows * columns, height + GAP, width + GAP, channels), 255, "uint8")
-    cells[:n, :height, :width] = images
-    cells = cells.reshape(rows, columns, height + GAP, width + GAP, channels).swapaxes(1, 2)
-    grid = cells.reshape(rows * (height + GAP), columns * (width + GAP), channels)
-    grid = grid[:-GAP, :-GAP]
+    if channels not in (1, 3, 4):
+        warnings.warn(f"Of the {channels} channels only the first is shown, in grey.", stacklevel=2)
+        return image_grid(images[..., :1], columns)
+    # Square in pixels rather than in images, which matters for long ones.
+    columns = columns or min(n, max(1, round((n * (height + GAP) / (width + GAP)) ** 0.5)))
+    # White: the gaps below and to the right of each image, and the empty places of the last row.
+    cells = np.pad(images, [(0, -n % columns), (0, GAP), (0, GAP), (0, 0)], constant_values=255)
+    cells = cells.reshape(-1, columns, *cells.shape[1:]).swapaxes(1, 2)
+    grid = cells.reshape(-1, columns * (width + GAP), channels)[:-GAP, :-GAP]
     return grid[..., 0] if channels == 1 else grid
 
 
-def save_image(path: str | os.PathLike, image: np.ndarray) -> None:
+def save_image(path: str | Path, image: np.ndarray) -> None:
     """Writes a picture, as `image_grid` makes it, in the format that the path's ending names."""
-    from PIL import Image
-
     with replacing(path) as part:
         Image.fromarray(image).save(part)
 
 
-def save_animation(path: str | os.PathLike, pictures: Sequence[str | os.PathLike]) -> None:
+def save_animation(path: str | Path, pictures: Sequence[str | Path]) -> None:
     """Writes a GIF that shows picture files one after the other and rests on the last.
 
     Of more than 60, evenly spread ones are taken, with the first and the last. Pictures of more
     than 512 pixels are scaled down.
     """
-    from PIL import Image
-
     chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), MAX_FRAMES)).round()
     frames = []
     for i in chosen.astype(int):
         with Image.open(pictures[i]) as picture:
-            frame = picture.convert("L" if picture.mode == "L" else "RGB")
-        frame.thumbnail((MAX_FRAME_SIDE, MAX_FRAME_SIDE))
-        frames.append(frame if frame.mode == "L" else frame.quantize())
+            frames.append(picture.convert("L" if picture.mode == "L" else "RGB"))
+        frames[-1].thumbnail((MAX_FRAME_SIDE, MAX_FRAME_SIDE))
     pauses = [150] * (len(frames) - 1) + [2000]  # Milliseconds.
     with replacing(path) as part:
         frames[0].save(part, save_all=True, append_images=frames[1:], duration=pauses, loop=0)
 
 
-def save_curves(path: str | os.PathLike, rows: Sequence[dict[str, float]]) -> None:
+def save_curves(path: str | Path, rows: Sequence[dict[str, float]]) -> None:
     """Draws losses and mean logits over the epochs.
 
     Args:
@@ -96,42 +87,29 @@ def save_curves(path: str | os.PathLike, rows: Sequence[dict[str, float]]) -> No
             `d_fake`.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
-    # A figure of its own, not pyplot's, leaves the user's settings and windows alone. It brings
-    # its own background, since a page around it may be light or dark.
-    figure = Figure(figsize=(7, 5), dpi=120, facecolor="white")
-    figure.subplots_adjust(left=0.11, right=0.97, bottom=0.1, top=0.97, hspace=0.1)
-    panels = {
-        "loss": {"d_loss": "discriminator", "g_loss": "generator", "penalty": "penalty"},
-        "mean logit": {"d_real": "of real images", "d_fake": "of generated images"},
-    }
+    # A figure of its own, not pyplot's, leaves the user's windows alone.
+    figure = Figure(figsize=(7, 5), dpi=120, layout="constrained")
     epochs = [row["epoch"] for row in rows]
-    for axes, (title, curves) in zip(figure.subplots(2, sharex=True), panels.items(), strict=True):
+    for axes, (title, curves) in zip(figure.subplots(2, sharex=True), CURVES.items(), strict=True):
         for (name, label), color in zip(curves.items(), COLORS, strict=False):
             if name in rows[-1]:
-                values = [row[name] for row in rows]
-                marker = "o" if len(rows) < 40 else None
-                axes.plot(epochs, values, color=color, label=label, marker=marker, markersize=3)
+                axes.plot(epochs, [row[name] for row in rows], ".-", color=color, label=label)
+                axes.legend()
         axes.set_ylabel(title)
-        axes.grid(color="#dddddd", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        if axes.lines:
-            axes.legend(frameon=False)
+        axes.grid(alpha=0.4)
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.align_ylabels()
+    axes.xaxis.get_major_locator().set_params(integer=True)
     with replacing(path) as part:
         figure.savefig(part)
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
+def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a path beside `path` to write to, which takes its place once written whole."""
-    path = Path(path)
-    part = path.with_name(f".part-{path.name}")
+    part = Path(path).with_name(f".part-{Path(path).name}")
     try:
         yield part
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
