@@ -19,6 +19,7 @@ __all__ = [
     "networks",
     "penalties",
     "register_model",
+    "upload_preset",
 ]
 
 # Importing keras fixes the backend, which the command line does only after it has read --backend.
@@ -34,4 +35,5 @@ if PurePath(sys.argv[0] if sys.argv else "").stem not in ("keras-gan", "-m"):
         list_models,
         list_presets,
         register_model,
+        upload_preset,
     )

@@ -11,7 +11,9 @@ import keras
 import numpy as np
 
 from keras_gan import presets
-from keras_gan.pictures import image_grid, replacing, save_animation, save_curves, save_image
+from keras_gan.errors import closest
+from keras_gan.files import replacing
+from keras_gan.pictures import image_grid, save_animation, save_curves, save_image
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -83,6 +85,32 @@ class SeededBatches(keras.utils.PyDataset):
         return np.concatenate([self.images[int(i)] for i in chosen])
 
 
+class StopAtThreshold(keras.callbacks.Callback):
+    """Ends the training as soon as a value is small enough.
+
+    Args:
+        monitor: A value of the epoch's logs, such as `"val_frechet_distance"`.
+        threshold: Training ends after the first epoch with a value of at most this.
+
+    Example:
+
+    >>> stop = StopAtThreshold("val_frechet_distance", 20.0)
+    >>> gan.fit(images, epochs=100, validation_data=test, callbacks=[stop])  # doctest: +SKIP
+    """
+
+    def __init__(self, monitor: str, threshold: float):
+        super().__init__()
+        self.monitor, self.threshold = monitor, threshold
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.monitor not in (logs or {}):
+            raise ValueError(
+                f"There is no {closest(self.monitor, logs)} Distances need compile(metrics=[…]) "
+                "and fit(validation_data=…)."
+            )
+        self.model.stop_training |= float(logs[self.monitor]) <= self.threshold
+
+
 class RunFolder(keras.callbacks.Callback):
     """Keeps a run in a folder that, after every epoch, can be looked at, loaded and resumed.
 
@@ -90,8 +118,9 @@ class RunFolder(keras.callbacks.Callback):
     on, `samples.png` (the latest), `samples.gif` (all of them), `curves.png` and
     `state_0001.weights.h5`, the whole model with its optimizers after that epoch. All randomness
     of an epoch follows from the seed and the epoch's number, so that a resumed run repeats an
-    uninterrupted one. An epoch whose losses are not finite is not kept and ends the training;
-    `failed_epoch` then is its number, from 1.
+    uninterrupted one. Where the rows hold a distance (`fit` with `validation_data` and metrics),
+    `best/` is the preset of the epoch with the smallest. An epoch whose losses are not finite is
+    not kept and ends the training; `failed_epoch` then is its number, from 1.
 
     Args:
         folder: Where to; made if missing.
@@ -146,9 +175,7 @@ class RunFolder(keras.callbacks.Callback):
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
-        seconds = round(sum(row["seconds"] for row in self.rows), 3)
-        done = {"epochs": epoch + 1, "seconds": seconds}
-        presets.save_to_preset(self.model, self.folder, **(self.metadata | done))
+        self._write_presets(epoch)
         # Last of all, in one move: this is what makes the epoch count as done.
         older = self._states()
         with replacing(self.folder / f"state_{epoch + 1:04d}.weights.h5") as part:
@@ -156,11 +183,20 @@ class RunFolder(keras.callbacks.Callback):
         for path in older:
             path.unlink()
 
+    def _write_presets(self, epoch):
+        seconds = round(sum(row["seconds"] for row in self.rows), 3)
+        facts = self.metadata | {"epochs": epoch + 1, "seconds": seconds}
+        name = next((name for name in self.rows[0] if "distance" in name), None)
+        if name:
+            best = min(self.rows, key=lambda row: row[name])
+            facts["scores"] = {name: {"best": best[name], "final": self.rows[-1][name]}}
+            if best is self.rows[-1]:
+                presets.save_to_preset(self.model, self.folder / "best", **facts)
+        presets.save_to_preset(self.model, self.folder, **facts)
+
     def _write_pictures(self, epoch):
         self.grid.on_epoch_end(epoch)
         paths = [path for path in map(self.grid.path, range(epoch + 1)) if path.exists()]
-        with replacing(self.folder / "samples.png") as part:
-            shutil.copy(paths[-1], part)
         save_animation(self.folder / "samples.gif", paths)
         save_curves(self.folder / "curves.png", self.rows)
 

@@ -71,8 +71,9 @@ def _train(args):
     keras.utils.set_random_seed(options["seed"])
     keras.config.set_dtype_policy(options["precision"])
     with _to_mend():
-        gan, batches, options = _prepared(options)
-        from keras_gan.callbacks import RunFolder, replacing
+        gan, batches, held_out, options = _prepared(options)
+        from keras_gan.callbacks import RunFolder
+        from keras_gan.files import replacing
 
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / "options.json") as part:
@@ -82,7 +83,7 @@ def _train(args):
     if done >= options["epochs"]:
         print(f"{folder} has its {done} epochs already; give a larger --epochs to go on.")
         return
-    _fit(gan, run, options["epochs"], done)
+    _fit(gan, run, options["epochs"], done, held_out)
     print(f"Trained {options['variant']}: the samples are in {folder / 'samples.png'}")
 
 
@@ -111,16 +112,20 @@ def _options(folder, args):
 
 
 def _prepared(options):
-    """The compiled model, its batches, and the options with nothing left open."""
+    """The compiled model, its batches, held-out images, the options with nothing left open."""
     import keras
 
     from keras_gan import callbacks, datasets, presets
+    from keras_gan.metrics import report
 
     variant, data, seed = options["variant"], options["data"], options["seed"]
     recipe = presets.get_recipe(variant)
     images = datasets.open_images(data, options.get("image_size"), batch_size=1, seed=seed)
     shape = getattr(images, "image_shape", None) or images.shape[1:]
-    gan = presets.create_model(variant, image_shape=tuple(shape), seed=seed)
+    held_out, metrics = None, None
+    if options.get("score"):
+        held_out, metrics = _splits(data, shape)[1][:10_000], report.default_metrics(shape)[:1]
+    gan = presets.create_model(variant, tuple(shape), seed, metrics)
     steps = gan.discriminator_steps
     if len(images) < steps:
         raise Stop(f"{data} has {len(images)} images; {variant} needs at least {steps}.")
@@ -141,14 +146,15 @@ def _prepared(options):
     }
     for network in ("generator", "discriminator"):
         del resolved["recipe"][network]
-    return gan, batches, options | resolved
+    return gan, batches, held_out, options | resolved
 
 
-def _fit(gan, run, epochs, done):
+def _fit(gan, run, epochs, done, held_out):
     # The batches have an order of their own. A bar is for people; a log gets a line per epoch.
     settings = {"epochs": epochs, "initial_epoch": done, "shuffle": False}
+    settings["verbose"] = 1 if sys.stdout.isatty() else 2
     try:
-        gan.fit(run.batches, callbacks=[run], verbose=1 if sys.stdout.isatty() else 2, **settings)
+        gan.fit(run.batches, callbacks=[run], validation_data=held_out, **settings)
     except KeyboardInterrupt:
         whole = f"{len(run.rows)} of {epochs} epochs are in {run.folder}"
         raise Stop(f"interrupted; {whole}, and --resume goes on from there.", 130) from None
@@ -176,7 +182,8 @@ def _generate(args):
 def _write_images(out, images):
     import numpy as np
 
-    from keras_gan.pictures import image_grid, replacing, save_image
+    from keras_gan.files import replacing
+    from keras_gan.pictures import image_grid, save_image
 
     kind = "" if out.is_dir() else out.suffix
     (out.parent if kind else out).mkdir(parents=True, exist_ok=True)
@@ -197,30 +204,51 @@ def _write_images(out, images):
 def _evaluate(args):
     gan = _open(args)
     import keras
+
+    from keras_gan.metrics import report
+
+    with _to_mend():
+        real, held_out = _splits(args.data, gan.sample_shape)
+        metrics = report.default_metrics(gan.sample_shape, args.extractor)
+        count, seeds = args.num_images, range(args.seeds)
+        scores = report.report(gan, real, held_out, metrics, count, seeds)
+    names = ("d_loss", "g_loss", "d_real", "d_fake")
+    verbose = 0 if args.json else "auto"
+    losses = gan.evaluate(held_out[:count], return_dict=True, verbose=verbose)
+    about = {"preset": args.preset, "data": args.data, "backend": keras.backend.backend()}
+    about |= {name: losses[name] for name in names}
+    if args.json:
+        print(json.dumps(about | {"scores": scores}, indent=1))
+        return
+    _print_table(about)
+    for name, row in scores.items():
+        print(f"{name:<28}{row['mean']:.4g} ± {row['std']:.2g}   (real images: {row['floor']:.4g})")
+    print(f"{count} generated images, {args.seeds} seeds, against {len(real)} real images.")
+
+
+def _splits(data, image_shape):
+    """Images to compare with, and other real ones: the train and the test split, or two halves."""
     import numpy as np
 
     from keras_gan import datasets
 
-    height, width, channels = gan.sample_shape
+    size, channels = image_shape[:2], image_shape[2]
+    real = datasets.open_images(data, size, channels)
+    if not hasattr(real, "shape"):
+        real = np.concatenate([real[i] for i in range(len(real))])
+        return real[: len(real) // 2], real[len(real) // 2 :]
+    held_out = datasets.open_images(data, size, channels, split="test")
+    if np.array_equal(real[:64], held_out[:64]):  # The bundled set has one split only.
+        return real[: len(real) // 2], real[len(real) // 2 :]
+    return real, held_out
+
+
+def _download(args):
+    _start()
+    from keras_gan import presets
+
     with _to_mend():
-        images = datasets.open_images(args.data, (height, width), channels)
-        if not hasattr(images, "shape"):
-            batches = range(min(len(images), -(-args.num_images // images.batch_size)))
-            images = np.concatenate([images[i] for i in batches])
-        images = images[: args.num_images]
-    report = {
-        "preset": args.preset,
-        "data": args.data,
-        "num_images": len(images),
-        "seed": args.seed,
-        "backend": keras.backend.backend(),
-    }
-    verbose = 0 if args.json else "auto"
-    report |= gan.evaluate(images, return_dict=True, seed=args.seed, verbose=verbose)
-    if args.json:
-        print(json.dumps(report, indent=1))
-    else:
-        _print_table(report)
+        print(presets.find_preset(args.preset))
 
 
 def _info(args):
@@ -262,7 +290,7 @@ def _start(backend=None, training=False):
 def _backend(wanted):
     """The backend asked for, by option or environment, else the first that is installed."""
     installed = [name for name in FRAMEWORKS if importlib.util.find_spec(name)]
-    wanted = wanted or os.environ.get("KERAS_BACKEND") or (installed or [None])[0]
+    wanted = wanted or os.environ.get("KERAS_BACKEND") or next(iter(installed), None)
     if wanted is None:
         raise Stop("no backend is installed; pip install 'keras-gan[jax]' (or tensorflow, torch).")
     if wanted not in (*FRAMEWORKS, "numpy", "openvino"):
@@ -298,7 +326,7 @@ def _to_mend():
     """Turns what bad input raises into one line for the user."""
     try:
         yield
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         raise Stop(error) from error
 
 
@@ -344,6 +372,7 @@ def _parser():
     option("--image-size", type=_size, help="N or HxW; default: the data set's, 64 for a folder")
     option("--seed", type=_whole(0), help="default: 0")
     option("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"))
+    option("--score", action="store_true", default=None, help="and keep the best epoch's preset")
     option("--resume", action="store_true", help="go on with the run in --out")
 
     option = command("generate", _generate, "Generate images with a preset or a run.")
@@ -353,10 +382,12 @@ def _parser():
 
     option = command("evaluate", _evaluate, "Compare real images with generated ones.")
     option("--data", **data)
-    option("--num-images", type=_whole(1), default=10_000, help="default: 10000")
-    option("--seed", type=_whole(0), default=0, help="of the latents; default: 0")
+    option("--num-images", type=_whole(1), default=10_000, help="to generate; default: 10000")
+    option("--seeds", type=_whole(1), default=3, help="how often, with new latents; default: 3")
+    option("--extractor", help="inception or a file; default: a classifier for 28x28x1, or none")
     option("--json", action="store_true", help="print JSON")
 
+    command("download", _download, "Fetch a preset (hf://user/repository or https://…).")
     command("info", _info, "Tell what a preset or a run is.")
     return parser
 

@@ -1,7 +1,6 @@
 """The GAN class: one adversarial train step, written once for every backend."""
 
 import copy
-import hashlib
 import itertools
 import numbers
 from functools import partial
@@ -15,6 +14,7 @@ from keras.src.utils.tracking import no_automatic_dependency_tracking
 from keras_gan import engine, losses, optimizers, penalties
 from keras_gan.engine.resident import ResidentArray
 from keras_gan.errors import check_samples
+from keras_gan.files import content_key
 
 
 @keras.saving.register_keras_serializable(package="keras_gan")
@@ -343,11 +343,9 @@ class GAN(engine.Trainer, keras.Model):
             )  # fmt: skip
         random = np.random.default_rng(seed)
         totals, count = np.zeros(4), 0
-        key = _content(x) if any(hasattr(metric, "begin") for metric in self._distances) else None
+        key = content_key(x)  # By which our own metrics know the real side again.
         for metric in self._distances:
-            metric.reset_state()
-            if hasattr(metric, "begin"):
-                metric.begin(key)
+            getattr(metric, "begin", lambda key, metric=metric: metric.reset_state())(key)
         callbacks.on_test_begin()
         for step, _, [data] in batches:
             callbacks.on_test_batch_begin(step)
@@ -399,6 +397,11 @@ class GAN(engine.Trainer, keras.Model):
         whole, rest = divmod(int(num_samples), batch_size)
         sizes = [batch_size] * whole + [rest] * (rest > 0)
         return self._quantized(np.concatenate([self._generated(random, size) for size in sizes]))
+
+    def export(self, filepath, format="tf_saved_model", **kwargs):
+        """Exports the generator, from latents to float samples; like `keras.Model.export`."""
+        network = self.generator if self.ema_generator is None else self.ema_generator
+        network.export(filepath, format=format, **kwargs)
 
     def save_to_preset(self, folder, **metadata):
         """Writes a preset folder, which `keras_gan.from_preset` loads on any backend."""
@@ -454,14 +457,6 @@ def _generator(batches):
     # Keras tells generators by their type, and wants tuples of them.
     for batch in batches:
         yield (_samples(batch),)
-
-
-def _content(x):
-    """What tells one array of samples from another, or None for anything else."""
-    if not hasattr(x, "shape"):
-        return None
-    x = np.ascontiguousarray(ops.convert_to_numpy(x))
-    return hashlib.sha256(f"{x.dtype}{x.shape}".encode() + x.data.tobytes()).hexdigest()
 
 
 def _fits_on_device(x):
@@ -543,27 +538,29 @@ def _shapes(generator, discriminator):
     for network, name in ((generator, "generator"), (discriminator, "discriminator")):
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"The {name} must be a keras.Model; got {network!r}.")
-    shapes = [getattr(generator, side, None) for side in ("input_shape", "output_shape")]
-    if not all(isinstance(shape, tuple) for shape in shapes) or None in shapes[0][1:]:
+    takes, makes = (getattr(generator, side, None) for side in ("input_shape", "output_shape"))
+    if not (isinstance(takes, tuple) and isinstance(makes, tuple)) or None in takes[1:]:
         raise ValueError(
             "The generator must take one input, latents of a fixed shape, and give one output; its "
-            f"shapes are {shapes[0]} and {shapes[1]}. Use the functional API, or wrap it as "
+            f"shapes are {takes} and {makes}. Use the functional API, or wrap it as "
             "keras.Sequential([keras.Input(latent_shape), generator])."
         )
-    latent_shape, sample_shape = (shape[1:] for shape in shapes)
-    try:
-        logits = discriminator(keras.KerasTensor((None, *sample_shape), dtype="float32")).shape[1:]
-    except ValueError as error:
+    accepted = discriminator.input_shape if discriminator.built else makes
+    fits = len(accepted) == len(makes) and all(
+        None in pair or pair[0] == pair[1] for pair in zip(accepted, makes, strict=True)
+    )
+    if not fits:
         raise ValueError(
-            f"The generator makes samples of shape {sample_shape}, which the discriminator does "
-            f"not take; they must be the same ({str(error).splitlines()[0]})."
-        ) from error
+            f"The generator makes samples of shape {makes[1:]}, but the discriminator takes "
+            f"{accepted[1:]}; they must be the same."
+        )
+    logits = discriminator(keras.KerasTensor(makes, dtype="float32")).shape[1:]
     if tuple(logits) != (1,):
         raise ValueError(
             "The discriminator must give one logit per sample, (batch, 1); "
             f"it gives (batch, {', '.join(map(str, logits))}). End it with Dense(1)."
         )
-    return latent_shape, sample_shape
+    return takes[1:], makes[1:]
 
 
 def _frozen_copy(network):

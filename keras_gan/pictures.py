@@ -1,12 +1,13 @@
 """Pictures for people: grids of samples, their film through the epochs, the curves."""
 
-import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from keras_gan.files import replacing
 
 GAP = 2  # Pixels between the images of a grid.
 # A film of a long run stays small enough for a web page: frames and longer side.
@@ -79,19 +80,22 @@ def save_animation(path: str | Path, pictures: Sequence[str | Path]) -> None:
 
 
 def save_curves(path: str | Path, rows: Sequence[dict[str, float]]) -> None:
-    """Draws losses and mean logits over the epochs.
+    """Draws losses, mean logits and scores over the epochs.
 
     Args:
         path: Of the picture to write.
         rows: One dict per epoch: `epoch`, and any of `d_loss`, `g_loss`, `penalty`, `d_real`,
-            `d_fake`.
+            `d_fake` and distances (`val_…distance`).
     """
     from matplotlib.figure import Figure
 
     # A figure of its own, not pyplot's, leaves the user's windows alone.
-    figure = Figure(figsize=(7, 5), dpi=120, layout="constrained")
+    scores = {name: name.removeprefix("val_") for name in rows[-1] if "distance" in name}
+    panels = CURVES | ({"score": scores} if scores else {})
+    figure = Figure(figsize=(7, 2.5 * len(panels)), dpi=120, layout="constrained")
     epochs = [row["epoch"] for row in rows]
-    for axes, (title, curves) in zip(figure.subplots(2, sharex=True), CURVES.items(), strict=True):
+    parts = zip(figure.subplots(len(panels), sharex=True), panels.items(), strict=True)
+    for axes, (title, curves) in parts:
         for (name, label), color in zip(curves.items(), COLORS, strict=False):
             if name in rows[-1]:
                 axes.plot(epochs, [row[name] for row in rows], ".-", color=color, label=label)
@@ -102,14 +106,3 @@ def save_curves(path: str | Path, rows: Sequence[dict[str, float]]) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     with replacing(path) as part:
         figure.savefig(part)
-
-
-@contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Gives a path beside `path` to write to, which takes its place once written whole."""
-    part = Path(path).with_name(f".part-{Path(path).name}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

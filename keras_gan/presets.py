@@ -3,8 +3,11 @@
 import contextlib
 import fnmatch
 import importlib
+import importlib.metadata
+import importlib.util
 import json
 import shutil
+import string
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +16,15 @@ from typing import Any
 
 import keras
 
+from keras_gan import engine, hub
 from keras_gan.errors import closest
+from keras_gan.files import file_facts
 from keras_gan.gan import GAN
 
 FORMAT = 1  # Of preset folders; raised when an older library could not read a newer folder.
+FILES = ("config.json", "model.weights.h5")  # What a model is made from.
+# Layers of Keras that run what a file brings with it.
+WITH_CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "__lambda__")
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ def get_recipe(name: str) -> Recipe:
     return _RECIPES[name]
 
 
-def create_model(name: str, image_shape=(28, 28, 1), seed=None, **options) -> GAN:
+def create_model(name: str, image_shape=(28, 28, 1), seed=None, metrics=None, **options) -> GAN:
     """Builds a variant for a size of images and compiles it as its recipe says.
 
     Args:
@@ -85,6 +93,7 @@ def create_model(name: str, image_shape=(28, 28, 1), seed=None, **options) -> GA
         image_shape: `(height, width, channels)`; height and width of at least 8.
         seed: Seed of the noise drawn in training. The initial weights follow
             `keras.utils.set_random_seed`.
+        metrics: Of `GAN.compile`.
         **options: Of `GAN`, in place of the recipe's: `loss`, `penalty`, `ema_momentum`, ….
 
     Raises:
@@ -104,7 +113,7 @@ def create_model(name: str, image_shape=(28, 28, 1), seed=None, **options) -> GA
         seed=seed,
         **(settings | options),
     )
-    gan.compile(recipe.generator_optimizer(), recipe.discriminator_optimizer())
+    gan.compile(recipe.generator_optimizer(), recipe.discriminator_optimizer(), metrics)
     return gan
 
 
@@ -121,32 +130,30 @@ def list_presets(pattern: str = "*") -> list[str]:
 
 def _bundled() -> dict[str, Path]:
     zoo = Path(importlib.import_module("keras_gan.zoo").__path__[0])
-    return {path.parent.name: path.parent for path in zoo.glob("*/config.json")}
+    return {path.parent.name: path.parent for path in zoo.glob("*/metadata.json")}
 
 
 def from_preset(name: str | Path, load_weights: bool = True) -> GAN:
     """Loads a saved model, compiled as it was saved.
 
+    A preset never runs code: only Keras' own layers, this library's classes and those that the
+    running program has registered with Keras are built.
+
     Args:
-        name: A bundled preset (`list_presets()`), or a preset folder, such as `save_to_preset` and
-            `keras-gan train` write.
+        name: What `find_preset` takes.
         load_weights: Whether to load the weights, or start from new ones.
 
     Raises:
-        ValueError: For an unknown name, or a folder that is not a preset this version can read.
+        ValueError: For an unknown name, and for a folder that is not a preset this version can
+            read, or that holds other files than were saved.
+        ConnectionError: If it cannot be fetched.
     """
     folder = find_preset(name)
-    with _reading(folder / "metadata.json") as path:
-        made = int(json.loads(path.read_text())["format"])
-    if made > FORMAT:
-        raise ValueError(
-            f"{folder} has format {made}, and this version reads up to {FORMAT}; "
-            "install a newer keras-gan."
-        )
     with _reading(folder / "config.json") as path:
         config = json.loads(path.read_text())
+        _refuse_code(config)
         compile_config = config.pop("compile_config", None)
-        gan = keras.saving.deserialize_keras_object(config)
+        gan = keras.saving.deserialize_keras_object(config, safe_mode=True)
         if not isinstance(gan, GAN):
             raise TypeError(f"it describes no GAN but a {type(gan).__name__}")
     if load_weights:
@@ -158,40 +165,81 @@ def from_preset(name: str | Path, load_weights: bool = True) -> GAN:
     return gan
 
 
+def _refuse_code(config):
+    """Raises ValueError where a config would build more than Keras' and registered classes."""
+    if isinstance(config, dict):
+        kind, module = config.get("class_name"), config.get("module") or "keras"
+        known = keras.saving.get_registered_object(config.get("registered_name") or "")
+        plain = module == "builtins" or module.split(".")[0] == "keras"
+        if kind in WITH_CODE or (kind and not plain and known is None):
+            raise ValueError(f"it asks for {module}.{kind}, which could run code")
+    if isinstance(config, (dict, list)):
+        for part in config.values() if isinstance(config, dict) else config:
+            _refuse_code(part)
+
+
 @contextlib.contextmanager
 def _reading(path):
     """Yields the path; makes one line that names it of whatever its contents raise."""
     try:
         yield path
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        reason = str(error).split("\n")[0][:200].rstrip(" .:")
+    except Exception as error:  # Keras raises nearly anything for a damaged config.
+        reason = str(error).strip().split("\n")[0][:200].rstrip(" .:") or type(error).__name__
         raise ValueError(f"{path} is missing or broken: {reason}.") from error
 
 
 def find_preset(name: str | Path) -> Path:
-    """The folder of a bundled preset's name, or the given folder.
+    """The folder of a preset, fetched if need be, with its files as they were saved.
+
+    Args:
+        name: A bundled preset's name (`list_presets()`); a folder, as `save_to_preset` and
+            `keras-gan train` write; `hf://user/repository[@revision]`, from the Hugging Face Hub;
+            or `https://…`, such a folder or one zip archive of it. What is fetched is kept in
+            `$KERAS_GAN_HOME` (by default `keras_gan` in Keras' home), and from then on read there.
 
     Raises:
-        ValueError: If it is neither, with the closest names.
+        ValueError: For an unknown name, with the closest ones, and if a file is missing, was
+            changed or cut short, or needs a newer version.
+        ConnectionError: If it cannot be fetched.
     """
-    if str(name) in _bundled():
-        return _bundled()[str(name)]
-    if (Path(name) / "config.json").is_file():
-        return Path(name)
-    if Path(name).exists():
-        raise ValueError(f"{name} is no preset folder: it has no config.json.")
-    raise ValueError(f"There is no preset or folder {closest(str(name), _bundled())}")
+    text = str(name)
+    if text in _bundled():
+        folder = _bundled()[text]
+    elif text.startswith("hf://"):
+        folder = hub.from_hugging_face(text)
+    elif text.startswith(("https://", "http://")):
+        folder = hub.from_web(text, check_files)
+    elif not (folder := Path(name)).exists():
+        raise ValueError(f"There is no preset or folder {closest(text, _bundled())}")
+    elif not (folder / "metadata.json").exists():
+        raise ValueError(f"{name} is no preset folder: it has no metadata.json.")
+    check_files(folder)
+    return folder
+
+
+def check_files(folder: Path) -> None:
+    """Raises ValueError unless the folder's files are those that its metadata tell of."""
+    with _reading(folder / "metadata.json") as path:
+        metadata = json.loads(path.read_text())
+        if metadata["format"] > FORMAT:
+            raise ValueError(f"its format {metadata['format']} needs a newer keras-gan")
+        expected = {name: metadata["files"][name] for name in FILES}
+    for name in FILES:
+        with _reading(folder / name) as path:
+            if file_facts(path) != expected[name]:
+                raise ValueError("it is not what was saved, but was changed or cut short")
 
 
 def save_to_preset(gan: GAN, folder: str | Path, **metadata) -> None:
-    """Writes `config.json`, `model.weights.h5` and `metadata.json`; whole or not at all.
+    """Writes a preset: config, weights, metadata, samples and a card; whole or not at all.
 
     Other files of the folder stay. The optimizers' state is not kept: use `gan.save` for that.
 
     Args:
         gan: The model.
         folder: Where to; made if missing.
-        **metadata: More entries of `metadata.json`, JSON values.
+        **metadata: More entries of `metadata.json`, JSON values. Those that the card tells of:
+            `paper`, `data`, `licence`, `epochs`, `seconds`, `scores`, `limits`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,9 +250,45 @@ def save_to_preset(gan: GAN, folder: str | Path, **metadata) -> None:
         bare = GAN.from_config(gan.get_config())
         bare.set_weights(gan.get_weights())
         bare.save_weights(written / "model.weights.h5")
-        metadata = {"format": FORMAT, "keras": keras.__version__} | metadata
-        (written / "metadata.json").write_text(json.dumps(metadata, indent=1))
+        facts = {"format": FORMAT, "name": folder.name, "backend": keras.backend.backend()}
+        facts |= {"versions": _versions(), "device": engine.device_name()} | metadata
+        facts["files"] = {path.name: file_facts(path) for path in sorted(written.iterdir())}
+        if len(gan.sample_shape) == 3:
+            from keras_gan.pictures import image_grid, save_image
+
+            save_image(written / "samples.png", image_grid(gan.generate(64, seed=0)))
+        (written / "README.md").write_text(_card(facts))
+        (written / "metadata.json").write_text(json.dumps(facts, indent=1))
         for file in sorted(written.iterdir()):
             file.replace(folder / file.name)
     finally:
         shutil.rmtree(written, ignore_errors=True)
+
+
+def _versions():
+    packages = ("keras-gan", "keras", keras.backend.backend(), "numpy")
+    found = {name: importlib.util.find_spec(name.replace("-", "_")) for name in packages}
+    return {name: importlib.metadata.version(name) for name, spec in found.items() if spec}
+
+
+def _card(facts):
+    """The preset's README, with the front matter of the Hugging Face Hub."""
+    told = {"paper": "none", "data": "not told", "licence": "other", "limits": "Not told."} | facts
+    scores = [f"- {name}: {value}" for name, value in facts.get("scores", {}).items()]
+    told["scores"] = "\n".join(scores) or "Not measured."
+    told["training"] = "\n".join(
+        f"- {key}: {facts[key]}" for key in ("epochs", "seconds", "seed", "backend", "device")
+        if key in facts
+    )  # fmt: skip
+    template = string.Template(Path(__file__).with_name("data").joinpath("card.md").read_text())
+    return template.safe_substitute(told)
+
+
+def upload_preset(uri: str, folder: str | Path) -> None:
+    """Uploads a preset folder to `hf://user/repository`, made if missing.
+
+    Raises:
+        ValueError: For a folder that is no whole preset.
+    """
+    check_files(Path(folder))
+    hub.to_hugging_face(uri, folder, [*FILES, "metadata.json", "README.md", "samples.png", "*.csv"])

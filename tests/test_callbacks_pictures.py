@@ -5,7 +5,7 @@ import pytest
 from conftest import BACKEND, pictures, python
 from PIL import Image
 
-from keras_gan import callbacks, create_model, datasets
+from keras_gan import callbacks, create_model, datasets, files
 from keras_gan import pictures as drawing
 
 
@@ -69,7 +69,7 @@ def test_saved_image_reads_back_the_same(tmp_path, shape, mode):
 def test_what_fails_midway_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), drawing.replacing(path) as part:
+    with pytest.raises(RuntimeError), files.replacing(path) as part:
         part.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gan import metrics
-from keras_gan.metrics import files, inception
+from keras_gan import files, metrics
+from keras_gan.metrics import inception
 
 PAYLOAD = b"weights" * 1000
 

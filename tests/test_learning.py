@@ -18,7 +18,7 @@ WIDTH = 0.1  # Standard deviation of each mode; the ring's radius is 1, its mode
 # ring saturating minimax needs nothing special: with 8 modes in reach, the discriminator does not
 # win early. Hinge leaves modes out unless the discriminator is the faster one. Wasserstein needs
 # several critic steps; a λ of 10 would hold the critic so flat that 400 steps do not suffice.
-DEFAULT = {"rates": (1.5e-3, 1.5e-3), "batch": 256, "steps": 700, "options": {}}
+DEFAULT = {"rates": (1e-3, 2e-3), "batch": 256, "steps": 700, "options": {}}
 SETTINGS = {
     "hinge": {"rates": (7e-4, 3e-3)},
     "wasserstein": {

@@ -46,8 +46,14 @@ def test_every_variant_trains_on_odd_sizes(variant, shape):
     before = gan.get_weights()
     history = fit(gan, pictures(2 * gan.discriminator_steps, shape))
     assert all(np.isfinite(values).all() for values in history.values())
-    after = gan.get_weights()
-    assert all(not np.array_equal(a, b) for a, b in zip(after, before, strict=True))
+    same = [
+        variable.path
+        for variable, old, new in zip(gan.weights, before, gan.get_weights(), strict=True)
+        if np.array_equal(old, new)
+    ]
+    # A critic's last bias moves real and fake logits alike, so that its gradient is 0.
+    allowed = {gan.discriminator.weights[-1].path} if variant == "wgan_gp" else set()
+    assert set(same) <= allowed
 
 
 def maps(network):
@@ -92,8 +98,9 @@ def test_the_critic_of_wgan_gp_has_neither_batch_normalization_nor_dropout():
 
 @pytest.mark.parametrize("shape", [(64, 64, 3), (45, 60, 1), (9, 31, 2)], ids=label)
 def test_the_generator_grows_from_a_small_map_by_doublings(shape):
-    first, *rest = maps(networks.conv_generator(shape, filters=2))
-    assert 4 <= min(first[:2]) <= 8 and rest[-1] == shape
+    generator = networks.conv_generator(shape, filters=2)
+    first, *rest = maps(generator)
+    assert 4 <= min(first[:2]) <= 8 and generator.output_shape[1:] == shape
     for low, high in pairwise(rest):
         # A map is cropped by one where a side is odd, after the convolution seen here.
         assert all(0 <= 2 * small - large <= 2 for small, large in zip(low, high[:2], strict=False))

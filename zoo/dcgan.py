@@ -16,15 +16,19 @@ adam = partial(Adam, learning_rate=2e-4, beta_1=0.5)
 
 recipe = Recipe(
     paper="Radford et al. 2015, arXiv:1511.06434",
-    # 100 latents and 5×5 kernels: the paper's. At 28×28 two doublings from 7×7 suffice, so the
-    # widths are 256, 128, 64 where the paper's 64×64 has 1024 to 128.
-    generator=partial(networks.conv_generator, latent_dim=100, filters=64, kernel_size=5),
+    # 100 latents: the paper's. Its 5×5 kernels overlap unevenly at stride 2, which draws a
+    # checkerboard; 4×4 do not (Odena et al. 2016, doi:10.23915/distill.00003). Widths 128, 64, 32
+    # at 28×28: twice that learns no faster per image, and costs four times as much.
+    generator=partial(networks.conv_generator, latent_dim=100, filters=32, kernel_size=4),
     # Dropout instead of the paper's batch normalization in the discriminator: with it, the logit
     # of an image would depend on the others of its batch, all real or all fake.
-    discriminator=partial(networks.conv_discriminator, filters=64, kernel_size=5, dropout=0.3),
+    discriminator=partial(networks.conv_discriminator, filters=32, kernel_size=4, dropout=0.3),
     loss="non_saturating",
     generator_optimizer=adam,
     discriminator_optimizer=adam,
     # The paper's 128; half of it gives twice the updates per epoch on small data sets.
     batch_size=64,
+    # The average of about the last 1,000 updates: single ones swing (Yazıcı et al. 2018,
+    # arXiv:1806.04498, who find 0.999 or more best).
+    ema_momentum=0.999,
 )

@@ -16,12 +16,14 @@ adam = partial(Adam, learning_rate=2e-4, beta_1=0.5)
 
 recipe = Recipe(
     paper="Mao et al. 2016, arXiv:1611.04076",
-    generator=partial(networks.conv_generator, latent_dim=100, filters=64, kernel_size=5),
-    discriminator=partial(networks.conv_discriminator, filters=64, kernel_size=5, dropout=0.3),
+    # Networks and average: those of `dcgan`, for the same reasons.
+    generator=partial(networks.conv_generator, latent_dim=100, filters=32, kernel_size=4),
+    discriminator=partial(networks.conv_discriminator, filters=32, kernel_size=4, dropout=0.3),
     # Targets 0 and 1, equation 9: samples on the right side of the boundary but far from the real
     # ones still give the generator a gradient.
     loss="least_squares",
     generator_optimizer=adam,
     discriminator_optimizer=adam,
     batch_size=64,
+    ema_momentum=0.999,
 )

@@ -16,10 +16,11 @@ adam = partial(Adam, learning_rate=1e-4, beta_1=0.0, beta_2=0.9)
 
 recipe = Recipe(
     paper="Gulrajani et al. 2017, arXiv:1704.00028",
-    generator=partial(networks.conv_generator, latent_dim=100, filters=64, kernel_size=5),
+    # Networks and average: those of `dcgan`, for the same reasons.
+    generator=partial(networks.conv_generator, latent_dim=100, filters=32, kernel_size=4),
     # No batch normalization in the critic, since the penalty is on each sample's own gradient
     # (section 4); no dropout either, which would make that gradient random.
-    discriminator=partial(networks.conv_discriminator, filters=64, kernel_size=5, dropout=0.0),
+    discriminator=partial(networks.conv_discriminator, filters=32, kernel_size=4, dropout=0.0),
     loss="wasserstein",
     # λ = 10 in all experiments of the paper.
     penalty=GradientPenalty(weight=10.0),
@@ -29,4 +30,5 @@ recipe = Recipe(
     discriminator_optimizer=adam,
     # 64 per critic update: algorithm 1. A training step takes 5 × 64 images.
     batch_size=64,
+    ema_momentum=0.999,
 )

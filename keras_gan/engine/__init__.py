@@ -20,6 +20,7 @@ _module = importlib.import_module(
 
 Trainer = _module.Trainer
 apply = _module.apply
+device_name = _module.device_name
 enable_compilation_cache = _module.enable_compilation_cache
 free_memory = _module.free_memory
 input_gradient = _module.input_gradient

@@ -31,6 +31,10 @@ def enable_compilation_cache(folder):
     _refuse("a cache of compiled train steps")
 
 
+def device_name():
+    return "cpu"
+
+
 def free_memory():
     return None
 

@@ -74,6 +74,10 @@ def enable_compilation_cache(folder):
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def device_name():
+    return jax.devices()[0].device_kind
+
+
 def free_memory():
     """Bytes free on the accelerator, or None on a CPU."""
     stats = jax.local_devices()[0].memory_stats() or {}

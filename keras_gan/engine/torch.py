@@ -78,6 +78,10 @@ def enable_compilation_cache(folder):
     torch._inductor.config.fx_graph_cache = True
 
 
+def device_name():
+    return torch.cuda.get_device_name() if get_device().startswith("cuda") else "cpu"
+
+
 def free_memory():
     """Bytes free on the accelerator, or None on a CPU."""
     return torch.cuda.mem_get_info()[0] if get_device().startswith("cuda") else None

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_gan.errors import check_samples, closest
-from keras_gan.metrics.files import sha256_of
+from keras_gan.files import file_facts
 
 BUNDLED = Path(__file__).parents[1] / "data" / "fashion_mnist_classifier.keras"
 NAMES = (BUNDLED.stem, "inception")
@@ -146,5 +146,5 @@ def _load(source: str) -> Extractor:
     if path.suffix != ".keras" or not path.is_file():
         raise ValueError(f"There is no such file or extractor: {closest(source, NAMES)}")
     return Extractor(
-        keras.saving.load_model(path, compile=False), path.stem, source, sha256_of(path)
+        keras.saving.load_model(path, compile=False), path.stem, source, file_facts(path)["sha256"]
     )

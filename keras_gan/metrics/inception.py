@@ -15,8 +15,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_gan.files import fetch, file_facts, home
 from keras_gan.metrics.extractors import Extractor
-from keras_gan.metrics.files import fetch, home, sha256_of
 
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
 URL += "pt_inception-2015-12-05-6726825d.pth"
@@ -111,9 +111,9 @@ def load_inception(source: str) -> Extractor:
     path = Path(source)
     if source == "inception":
         path = home() / URL.rpartition("/")[2]
-        if not path.is_file() or sha256_of(path) != SHA256:
+        if not path.is_file() or file_facts(path)["sha256"] != SHA256:
             fetch(URL, path, SHA256)
-    state, found = read_state_dict(path), sha256_of(path)
+    state, found = read_state_dict(path), file_facts(path)["sha256"]
     try:
         model = build_inception(state)
     except (KeyError, ValueError) as error:

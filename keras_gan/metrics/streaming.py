@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_gan.files import home, replacing
 from keras_gan.metrics import distances
 from keras_gan.metrics.extractors import as_uint8, get_extractor
-from keras_gan.metrics.files import home, replacing
 from keras_gan.metrics.summaries import Moments, Projections, Rows, Summary
 
 CACHE_FORMAT = 1  # Raised when the meaning of a cached file changes.
