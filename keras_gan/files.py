@@ -1,6 +1,7 @@
 """Files: where the library keeps them, and how they get there whole or not at all."""
 
 import contextlib
+import errno
 import hashlib
 import http.client
 import os
@@ -63,10 +64,16 @@ def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 30.0
                     progress.add(len(chunk))
         if came < size:
             raise ConnectionError(f"only {came} of {size} bytes came")
+    except urllib.error.HTTPError as error:
+        error.close()
+        part.unlink(missing_ok=True)  # What lies there is not the start of what is offered.
+        if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            fetch(url, path, sha256, timeout)
+            return
+        raise ConnectionError(f"Could not fetch {url}: {error}. {remedy}") from error
     except (OSError, http.client.HTTPException) as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
-            part.unlink(missing_ok=True)  # What lies there is not the start of what is offered.
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            part.unlink(missing_ok=True)
         raise ConnectionError(f"Could not fetch {url}: {error}. {remedy}") from error
     found = file_facts(part)["sha256"]
     if sha256 not in (None, found):

@@ -6,7 +6,9 @@ of several processes one does the work.
 
 import hashlib
 import json
+import re
 import shutil
+import stat
 import urllib.parse
 import zipfile
 from pathlib import Path
@@ -16,23 +18,23 @@ from keras_gan.files import fetch, home
 # More than any preset needs, and little enough for a disk: what archives unpack to at most.
 MAX_BYTES = 4 << 30
 LOOPBACK = ("localhost", "127.0.0.1")
+FILE = r"\w[\w.-]*"  # Names that stay in their folder, whatever the system and the URL.
 
 
 def from_hugging_face(uri: str) -> Path:
     """The folder of `hf://user/repository[@revision]`, from the cache if there is no network."""
     repository, revision = _repository(uri)
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
+    client = _client()
     try:
-        folder = _client().snapshot_download(
+        folder = client.snapshot_download(
             repository,
             revision=revision,
             cache_dir=home() / "hub",
             ignore_patterns=["*.py", "state_*"],
         )
-    except (OSError, HfHubHTTPError, ValueError, HFValidationError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ConnectionError(f"{uri} could not be fetched: {reason}") from error
+    except Exception as error:  # The client's own, those of its network library, and any OSError.
+        reason = ". ".join(" ".join(str(error).split()).split(". ")[:2])  # Advice follows.
+        raise ConnectionError(f"{uri} could not be fetched: {reason}.") from error
     return Path(folder)
 
 
@@ -76,54 +78,56 @@ def from_web(url: str, check_files) -> Path:
     if parts.scheme != "https" and parts.hostname not in LOOPBACK:
         raise ValueError(f"{url} is not encrypted; presets come over https://.")
     place = home() / "presets" / hashlib.sha256(url.encode()).hexdigest()[:16]
-    place.mkdir(parents=True, exist_ok=True)
     folder, coming = place / "preset", place / "coming"
+    if folder.exists():  # Also where nothing can be written, a lock neither.
+        return folder
+    place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / "lock"):
-        if not folder.exists():
-            coming.mkdir(exist_ok=True)
-            if parts.path.endswith(".zip"):
-                _fetch_archive(url, coming)
-            else:
-                _fetch_folder(url.rstrip("/"), coming)
-            try:
-                check_files(coming)
-            except ValueError:
-                shutil.rmtree(coming)
-                raise
-            coming.rename(folder)
+        if folder.exists():
+            return folder
+        coming.mkdir(exist_ok=True)
+        try:
+            (_fetch_archive if parts.path.endswith(".zip") else _fetch_folder)(url, coming)
+            check_files(coming)
+        except ConnectionError:
+            raise  # What came stays: the next call goes on there.
+        except Exception as error:  # zipfile raises nearly anything for a damaged archive.
+            shutil.rmtree(coming)
+            raise ValueError(f"{url} was refused: {str(error) or 'damaged'}") from error
+        coming.rename(folder)
     return folder
 
 
 def _fetch_folder(url, folder):
+    url = url.rstrip("/")
     fetch(f"{url}/metadata.json", folder / "metadata.json")
     try:
         files = json.loads((folder / "metadata.json").read_text())["files"]
         hashes = {name: facts["sha256"] for name, facts in files.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        shutil.rmtree(folder)
-        raise ValueError(f"{url}/metadata.json does not tell of a preset's files.") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("its metadata.json does not tell of a preset's files.") from error
     for name, sha256 in hashes.items():
-        if name != Path(name).name:
-            shutil.rmtree(folder)
-            raise ValueError(f"{url} was refused: the file {name!r} would lie outside its folder.")
+        if not re.fullmatch(FILE, name, re.ASCII):
+            raise ValueError(f"the file {name!r} could lie outside its folder.")
         fetch(f"{url}/{name}", folder / name, sha256)
 
 
 def _fetch_archive(url, folder):
-    archive = folder / "archive.zip"
+    archive = folder.with_suffix(".zip")
     fetch(url, archive)
     try:
         with zipfile.ZipFile(archive) as file:
             members = [member for member in file.infolist() if not member.is_dir()]
-            names = [Path(member.filename).name for member in members]
-            # In one folder of the archive, or in none.
-            flat = len({str(Path(member.filename).parent) for member in members}) == 1
-            if not flat or sum(member.file_size for member in members) > MAX_BYTES:
-                raise ValueError(f"it is not one flat folder of less than {MAX_BYTES >> 30} GiB")
-            for member, name in zip(members, names, strict=True):
-                with file.open(member) as source, open(folder / name, "xb") as target:
+            paths = [member.filename.rpartition("/") for member in members]
+            # In one folder of the archive, or in none, and each once.
+            flat = len({parent for parent, _, _ in paths}) == 1 and len({*paths}) == len(paths)
+            safe = all(re.fullmatch(f"({FILE}/)?{FILE}", member.filename) for member in members)
+            links = any(stat.S_ISLNK(member.external_attr >> 16) for member in members)
+            size = sum(member.file_size for member in members)
+            if not flat or not safe or links or size > MAX_BYTES:
+                raise ValueError(f"it is no flat folder of files, less than {MAX_BYTES >> 30} GiB.")
+            for member, (_, _, name) in zip(members, paths, strict=True):
+                with file.open(member) as source, open(folder / name, "wb") as target:
                     shutil.copyfileobj(source, target)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        shutil.rmtree(folder)
-        raise ValueError(f"{url} was refused: {error}.") from error
-    archive.unlink()
+    finally:
+        archive.unlink()

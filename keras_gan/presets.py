@@ -171,7 +171,7 @@ def _refuse_code(config):
         kind, module = config.get("class_name"), config.get("module") or "keras"
         known = keras.saving.get_registered_object(config.get("registered_name") or "")
         plain = module == "builtins" or module.split(".")[0] == "keras"
-        if kind in WITH_CODE or (kind and not plain and known is None):
+        if str(kind).split(".")[-1] in WITH_CODE or (kind and not plain and known is None):
             raise ValueError(f"it asks for {module}.{kind}, which could run code")
     if isinstance(config, (dict, list)):
         for part in config.values() if isinstance(config, dict) else config:
