@@ -25,6 +25,7 @@ class Description(NamedTuple):
     penalty: float
     discriminator_steps: int
     adam: dict[str, tuple[float, float, float, float]]
+    ema_momentum: float | None
 
 
 def describe(gan) -> Description:
@@ -42,6 +43,7 @@ def describe(gan) -> Description:
         0.0 if gan.penalty is None else gan.penalty.weight,
         gan.discriminator_steps,
         {side: _adam(getattr(gan.optimizer, side)) for side in ("generator", "discriminator")},
+        gan.ema_momentum,
     )
 
 

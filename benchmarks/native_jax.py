@@ -35,7 +35,9 @@ class Loop:
             name: (0, jax.tree.map(jnp.zeros_like, p), jax.tree.map(jnp.zeros_like, p))
             for name, p in params.items()
         }
-        self.state = (params, stats, moments, jax.random.key(seed))
+        generator = (params["generator"], stats["generator"])
+        average = jax.tree.map(jnp.copy, generator) if description.ema_momentum else ()
+        self.state = (params, stats, moments, average, jax.random.key(seed))
         self.compiled = jax.jit(self._step, donate_argnums=0)
 
     def step(self, images):
@@ -46,7 +48,7 @@ class Loop:
         jax.block_until_ready(losses)
 
     def _step(self, state, images):
-        params, stats, moments, key = state
+        params, stats, moments, average, key = state
         real = images.astype("float32") / 127.5 - 1.0
         steps = self.d.discriminator_steps
         real = real.reshape(-1, steps, *real.shape[1:])
@@ -68,7 +70,13 @@ class Loop:
         grad = jax.value_and_grad(self._g_loss, has_aux=True)
         (g_loss, stats), grads = grad(params["generator"], params, stats, z, keys[1:])
         params, moments = self._update("generator", params, moments, grads)
-        return (params, stats, moments, key), (sum(d_losses) / steps, g_loss)
+        if self.d.ema_momentum:
+            average = jax.tree.map(
+                lambda a, w: w + self.d.ema_momentum * (a - w),
+                average,
+                (params["generator"], stats["generator"]),
+            )
+        return (params, stats, moments, average, key), (sum(d_losses) / steps, g_loss)
 
     def _d_loss(self, d_params, stats, real, fake, keys):
         run = partial(self.apply, "discriminator", d_params)

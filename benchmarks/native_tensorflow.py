@@ -28,7 +28,9 @@ class Loop:
             name: (tf.Variable(adam[1]), tf.Variable(adam[2]))
             for name, adam in description.adam.items()
         }
-        self.step = tf.function(self._step, jit_compile=mode == "xla")
+        weights = [w for layer in self.nets["generator"] for w in layer.weights]
+        self.averages = [(tf.Variable(w), w) for w in weights if description.ema_momentum]
+        self.step = tf.function(self._step, jit_compile=mode == "xla", autograph=False)
 
     def wait(self, losses):
         for loss in losses:
@@ -60,6 +62,8 @@ class Loop:
         with tf.GradientTape() as tape:
             g_loss = self._g_loss(self.apply("discriminator", self.apply("generator", latents)))
         self._update("generator", tape, g_loss)
+        for average, weight in self.averages:
+            average.assign(weight + self.d.ema_momentum * (average - weight))
         return tf.add_n(losses) / steps, g_loss
 
     def _d_loss(self, real, fake):

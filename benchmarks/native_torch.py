@@ -27,6 +27,9 @@ class Loop:
             net.to(memory_format=torch.channels_last)
         self.g_opt = self._adam(self.g_net, "generator")
         self.d_opt = self._adam(self.d_net, "discriminator")
+        state = self.g_net.state_dict().values() if description.ema_momentum else ()
+        self.weights = [w for w in state if w.is_floating_point()]
+        self.averages = [w.clone() for w in self.weights]
         self.d_loss, self.g_loss = self._d_loss, self._g_loss
         if mode == "compile":
             options = {"mode": "reduce-overhead"} if device == "cuda" else {}
@@ -61,6 +64,8 @@ class Loop:
         self.g_opt.zero_grad(set_to_none=True)
         g_loss.backward()
         self.g_opt.step()
+        if self.averages:
+            torch._foreach_lerp_(self.averages, self.weights, 1 - self.d.ema_momentum)
         return torch.stack(losses).mean(), g_loss.detach()
 
     def wait(self, losses):
@@ -130,13 +135,18 @@ def _layer(part):
             size, stride = w[0].shape[0], settings["stride"]
             # (height, width, in, out) turned by 180°; a transposed kernel has (…, out, in).
             kernel = w[0].flip(0, 1).permute(3, 2, 0, 1).contiguous()
-            options = {"padding": size // 2, "bias": len(w) > 1, "stride": stride}
+            padding = (size - stride + 1) // 2
+            options = {"padding": padding, "bias": len(w) > 1, "stride": stride}
             if kind == "conv":
                 layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], size, **options)
-            else:
-                options["output_padding"] = stride - 1
-                layer = nn.ConvTranspose2d(kernel.shape[0], kernel.shape[1], size, **options)
-            return _filled(layer, kernel, *w[1:])
+                return _filled(layer, kernel, *w[1:])
+            options["output_padding"] = stride + 2 * padding - size
+            uneven = options["output_padding"] == stride  # An even kernel at stride 1.
+            if uneven:
+                options |= {"padding": padding - 1, "output_padding": 0}
+            layer = nn.ConvTranspose2d(kernel.shape[0], kernel.shape[1], size, **options)
+            layer = _filled(layer, kernel, *w[1:])
+            return nn.Sequential(layer, _Crop(1, 1)) if uneven else layer
         case "batch_norm":
             layer = nn.BatchNorm2d(len(w[0]), settings["epsilon"], 1 - settings["momentum"])
             layer.running_mean, layer.running_var = w[2:]

@@ -305,6 +305,8 @@ class GAN(engine.Trainer, keras.Model):
             validation_data = self._checked(held_out, None)
         if keep_on_device is True or (keep_on_device == "auto" and _fits_on_device(x)):
             x = ResidentArray(x, batch_size, shuffle)
+        elif hasattr(x, "shape") and not validation_split:
+            x, batch_size = engine.loader(x, batch_size, shuffle)
         return super().fit(
             x, batch_size=batch_size, epochs=epochs, shuffle=shuffle,
             callbacks=_with_own(callbacks, kwargs.get("verbose", "auto")),

@@ -169,10 +169,13 @@ def _refuse_code(config):
     """Raises ValueError where a config would build more than Keras' and registered classes."""
     if isinstance(config, dict):
         kind, module = config.get("class_name"), config.get("module") or "keras"
-        known = keras.saving.get_registered_object(config.get("registered_name") or "")
+        # Where Keras looks for them: a function by its name, a class by what it is registered as.
+        name = config.get("config" if kind == "function" else "registered_name") or ""
+        known = keras.saving.get_registered_object(name)
         plain = module == "builtins" or module.split(".")[0] == "keras"
         if str(kind).split(".")[-1] in WITH_CODE or (kind and not plain and known is None):
-            raise ValueError(f"it asks for {module}.{kind}, which could run code")
+            what = name if kind == "function" else kind
+            raise ValueError(f"it asks for {module}.{what}, which could run code")
     if isinstance(config, (dict, list)):
         for part in config.values() if isinstance(config, dict) else config:
             _refuse_code(part)
@@ -184,7 +187,10 @@ def _reading(path):
     try:
         yield path
     except Exception as error:  # Keras raises nearly anything for a damaged config.
-        reason = str(error).strip().split("\n")[0][:200].rstrip(" .:") or type(error).__name__
+        cause: BaseException = error
+        while "could not be deserialized properly" in str(cause) and cause.__context__:
+            cause = cause.__context__  # What Keras says of it is advice for who wrote the class.
+        reason = str(cause).strip().split("\n")[0][:200].rstrip(" .:") or type(cause).__name__
         raise ValueError(f"{path} is missing or broken: {reason}.") from error
 
 

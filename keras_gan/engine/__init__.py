@@ -24,6 +24,7 @@ device_name = _module.device_name
 enable_compilation_cache = _module.enable_compilation_cache
 free_memory = _module.free_memory
 input_gradient = _module.input_gradient
+loader = _module.loader
 normal = _module.normal
 TRAINS = _backend in BACKENDS
 uniform = _module.uniform

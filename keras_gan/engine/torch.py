@@ -78,6 +78,10 @@ def enable_compilation_cache(folder):
     torch._inductor.config.fx_graph_cache = True
 
 
+def loader(array, batch_size, shuffle):
+    return array, batch_size  # Keras' own way to feed arrays.
+
+
 def device_name():
     return torch.cuda.get_device_name() if get_device().startswith("cuda") else "cpu"
 
