@@ -512,7 +512,9 @@ def test_hugging_face_address(uri, hugging_face):
 
 
 def test_hugging_face_client_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    for name in {"huggingface_hub", *sys.modules}:
+        if name.partition(".")[0] == "huggingface_hub":
+            monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"huggingface_hub; pip install 'keras-gan\[hub\]'"):
         keras_gan.from_preset("hf://u/r")
 
@@ -595,7 +597,7 @@ HARM = {
     "Lambda from the source": adds(
         lambda: lambda_layer(module="keras.src.layers.core.lambda_layer", registered_name="Lambda")
     ),
-    "Lambda of os.system": adds(lambda: bait("Lambda", config={"function": "os.system"})),
+    "Lambda of a path": adds(lambda: bait("Lambda", config={"function": "os.system"})),
     "TFSMLayer": adds(lambda: bait("TFSMLayer", config={"filepath": "/tmp/model", "name": "bait"})),
     "TorchModuleWrapper": adds(
         lambda: bait("TorchModuleWrapper", config={"module": "x", "name": "bait"})
@@ -636,6 +638,7 @@ def test_code_is_refused_and_not_run(case, preset, monkeypatch, tmp_path):
     monkeypatch.setattr(subprocess.Popen, "__init__", lambda self, *args, **more: run.append(args))
     message = refused(preset)
     assert str(preset / CONFIG) in message
+    assert "os.system" not in case or "system" in message
     assert not run
     assert "bait_module" not in sys.modules
 
