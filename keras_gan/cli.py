@@ -13,6 +13,7 @@ import re
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 FRAMEWORKS = ("tensorflow", "torch", "jax")
 DEFAULTS = {"epochs": 20, "seed": 0, "precision": "float32"}
@@ -233,13 +234,12 @@ def _splits(data, image_shape):
     from keras_gan import datasets
 
     size, channels = image_shape[:2], image_shape[2]
-    real = datasets.open_images(data, size, channels)
-    if not hasattr(real, "shape"):
-        real = np.concatenate([real[i] for i in range(len(real))])
-        return real[: len(real) // 2], real[len(real) // 2 :]
-    held_out = datasets.open_images(data, size, channels, split="test")
-    if np.array_equal(real[:64], held_out[:64]):  # The bundled set has one split only.
-        return real[: len(real) // 2], real[len(real) // 2 :]
+    real: Any = datasets.open_images(data, size, channels)
+    held_out: Any = datasets.open_images(data, size, channels, split="test")
+    if not isinstance(real, np.ndarray):
+        real = held_out = np.concatenate([real[i] for i in range(len(real))])
+    if np.array_equal(real[:64], held_out[:64]):  # There is one split only.
+        real, held_out = real[::2], real[1::2]
     return real, held_out
 
 

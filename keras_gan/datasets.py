@@ -13,7 +13,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from PIL import Image, ImageOps
 
 from keras_gan.errors import closest
 
@@ -213,6 +212,8 @@ def _image_files(folder: str) -> list[str]:
 
 
 def _has_image_header(path: str) -> bool:
+    from PIL import Image
+
     try:
         with Image.open(path):
             return True
@@ -226,6 +227,8 @@ def _warn_skipped(path: str, error: Exception) -> None:
 
 
 def _read_image(path: str, shape: tuple[int, int, int]) -> np.ndarray:
+    from PIL import Image, ImageOps
+
     with Image.open(path) as image:
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, six times faster for a photo. Its
         # last row and column are then rounded up: at four times the target or more, that shifts
@@ -235,8 +238,10 @@ def _read_image(path: str, shape: tuple[int, int, int]) -> np.ndarray:
         return _fit(ImageOps.exif_transpose(image), shape)
 
 
-def _fit(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+def _fit(image, shape: tuple[int, int, int]) -> np.ndarray:
     """A Pillow image of any mode → `uint8 (height, width, channels)`, centre-cropped, resized."""
+    from PIL import Image, ImageOps
+
     height, width, channels = shape
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow's `convert` would clip at 255
         image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257 + 0.5).astype("uint8"))
@@ -251,6 +256,8 @@ def _fit(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
 
 def _reshape(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """`uint8 (n, H, W, C)` images of 1 or 3 channels → `uint8 (n, *shape)`."""
+    from PIL import Image
+
     if images.shape[1:] == shape:
         return images
     # Pillow knows a grey image by its missing channel axis.

@@ -5,7 +5,7 @@ import pytest
 from conftest import BACKEND, pictures, python
 from PIL import Image
 
-from keras_gan import callbacks, create_model, datasets, files
+from keras_gan import callbacks, create_model, datasets, files, metrics
 from keras_gan import pictures as drawing
 
 
@@ -118,6 +118,19 @@ def test_sample_grid_shows_the_same_latents_after_each_epoch(tmp_path, channels)
     first, last = (np.asarray(Image.open(grid.path(epoch))) for epoch in range(2))
     np.testing.assert_array_equal(last, callbacks.image_grid(gan.generate(5, seed=3)))
     assert (first != last).any()
+
+
+@pytest.mark.parametrize(("threshold", "epochs"), [(9.0, 1), (-1.0, 3)])
+def test_training_stops_at_a_threshold(threshold, epochs):
+    distance = metrics.SlicedWassersteinDistance(8)
+    gan = create_model("vanilla", (8, 8, 1), metrics=[distance])
+    stop = callbacks.StopAtThreshold("val_sliced_wasserstein_distance", threshold)
+    images = pictures(8, (8, 8, 1))
+    options = {"epochs": 3, "verbose": 0, "callbacks": [stop]}
+    history = gan.fit(images, validation_data=images, **options).history
+    assert len(history["val_sliced_wasserstein_distance"]) == epochs
+    with pytest.raises(ValueError, match=r"no 'val_sliced.*Distances need compile"):
+        gan.fit(images, **options)
 
 
 def test_batches_show_every_image_once_in_each_pass():

@@ -146,6 +146,7 @@ def test_train_writes_a_folder_to_look_at_and_to_load(finished, photos):
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
         "config.json",
         "curves.png",
+        "README.md",
         "metadata.json",
         "model.weights.h5",
         "options.json",
@@ -217,17 +218,39 @@ def test_generate_writes_a_grid_an_array_or_a_folder(run, tmp_path, capsys):
     assert "--out is a .png" in refused(capsys, "generate", folder, "--out", "images.jpg")
 
 
-def test_evaluate_tells_losses_and_logits(run, photos, capsys):
+def test_evaluate_tells_scores_with_their_protocol_and_floor(run, photos, capsys):
     folder, _ = run
+    command = ["evaluate", folder, "--data", photos, "--num-images", 20, "--seeds", 2]
     capsys.readouterr()
-    assert main("evaluate", folder, "--data", photos, "--num-images", 20, "--json") == 0
+    assert main(*command, "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    expected = {"preset": str(folder), "data": str(photos), "num_images": 20, "seed": 0}
-    assert (expected | {"backend": BACKEND}).items() <= report.items()
+    expected = {"preset": str(folder), "data": str(photos), "backend": BACKEND}
+    assert expected.items() <= report.items()
     assert all(np.isfinite(report[name]) for name in ("d_loss", "g_loss", "d_real", "d_fake"))
-    assert main("evaluate", folder, "--data", photos) == 0
+    score = report["scores"]["sliced_wasserstein_distance"]
+    # Half of the 24 photos stand for the training images, the other half is held out.
+    assert score["protocol"]["num_real"] == score["protocol"]["num_floor"] == 12
+    assert (score["protocol"]["num_generated"], score["protocol"]["seeds"]) == (20, [0, 1])
+    assert 0 <= score["floor"] < score["mean"] and score["std"] > 0
+    assert main(*command) == 0
     out = capsys.readouterr().out
-    assert "num_images              24\n" in out and "g_loss" in out
+    assert "g_loss" in out and "(real images: " in out
+    assert "20 generated images, 2 seeds, against 12 real images" in out
+
+
+def test_score_keeps_the_best_epoch_too(photos, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert main(*train(photos, folder), "--epochs", 3, "--score") == 0
+    name = "val_sliced_wasserstein_distance"
+    scores = [row[name] for row in rows(folder)]
+    metadata = [json.loads((f / "metadata.json").read_text()) for f in (folder, folder / "best")]
+    assert metadata[0]["scores"] == {name: {"best": min(scores), "final": scores[-1]}}
+    assert metadata[1]["epochs"] == 1 + scores.index(min(scores))
+    assert from_preset(folder / "best").generate(1).shape == (1, 8, 8, 3)
+    assert main(*train(photos, folder), "--epochs", 4, "--resume") == 0
+    assert name in rows(folder)[3]
+    with Image.open(folder / "curves.png") as curves:
+        assert curves.size == (840, 900)
 
 
 def test_info_tells_what_a_run_is(run, capsys):

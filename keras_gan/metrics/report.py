@@ -77,7 +77,10 @@ def report(
     table = {}
     for index, metric in enumerate(metrics):
         facts = {"protocol": metric.protocol | {"seeds": seeds}}
-        floors = {} if held_out is None else score(metric, real, held_out[:num_images], key)
+        floors = {}
+        if held_out is not None:
+            floors = score(metric, real, held_out[:num_images], key)
+            facts["protocol"]["num_floor"] = len(held_out[:num_images])
         for name in runs[0][index]:
             values = [run[index][name] for run in runs]
             table[name] = {"mean": float(np.mean(values)), "std": float(np.std(values)), **facts}

@@ -58,7 +58,10 @@ class ImageMetric(keras.metrics.Metric):
         """All that fixes the meaning of the number, for logs and tables."""
         extractor = getattr(self.extractor, "name", None)
         facts = {"metric": self.title, "extractor": extractor, **self.options}
-        return facts | {"num_real": self._real.count, "num_generated": self._generated.count}
+        return facts | {
+            "num_real": int(self._real.count),
+            "num_generated": int(self._generated.count),
+        }
 
     def reset_state(self) -> None:
         self._real, self._generated = self._summary(), self._summary()
