@@ -403,6 +403,7 @@ class GAN(engine.Trainer, keras.Model):
     def export(self, filepath, format="tf_saved_model", **kwargs):
         """Exports the generator, from latents to float samples; like `keras.Model.export`."""
         network = self.generator if self.ema_generator is None else self.ema_generator
+        network(ops.zeros((1, *self.latent_shape)))  # Some formats need one call before.
         network.export(filepath, format=format, **kwargs)
 
     def save_to_preset(self, folder, **metadata):
