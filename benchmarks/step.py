@@ -8,9 +8,11 @@ them alike; the figures are medians over the rounds, and what counts are their r
 
 import argparse
 import importlib
+import importlib.metadata
 import json
 import statistics
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -30,10 +32,12 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10, help="per round")
     parser.add_argument("--jit-compile", choices=("auto", "true", "false"), nargs="+")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json-out", help="a file for the results")
     options = parser.parse_args(argv)
     results = measure(options)
-    print(json.dumps(results, indent=1) if options.json else _table(results))
+    print(_table(results))
+    if options.json_out:
+        Path(options.json_out).write_text(json.dumps(results, indent=1))
 
 
 def measure(options):
@@ -55,9 +59,11 @@ def measure(options):
         sides[f"fit, jit_compile={jit}"] = _fit(gan, images, size)
         sides[f"bare step, jit_compile={jit}"] = _bare(gan, images, size)
     native = importlib.import_module(f"benchmarks.native_{BACKEND}")
+    # The other frameworks choose the accelerator by themselves.
+    device = {"device": "cuda"} if BACKEND == "torch" and _cuda() else {}
     for mode in native.MODES:
         try:
-            loop = native.Loop(describe(gan), mode)
+            loop = native.Loop(describe(gan), mode, **device)
         except ValueError:
             continue  # The framework cannot do that, as the loop says.
         sides[f"native {mode}"] = _native(loop, images, size)
@@ -74,6 +80,8 @@ def measure(options):
     best = min(value for name, value in medians.items() if name.startswith("native"))
     return {
         "backend": BACKEND,
+        "device": keras_gan.engine.device_name(),
+        "versions": {"keras": keras.__version__, BACKEND: importlib.metadata.version(BACKEND)},
         "variant": options.variant,
         "image_shape": shape,
         "batch_size": options.batch_size,
@@ -81,6 +89,10 @@ def measure(options):
         "speed_of_best_native": {name: best / value for name, value in medians.items()},
         "spread": {name: [min(t), max(t)] for name, t in times.items()},
     }
+
+
+def _cuda():
+    return BACKEND == "torch" and importlib.import_module("torch").cuda.is_available()
 
 
 def _fit(gan, images, size):
@@ -133,7 +145,7 @@ def _bare(gan, images, size):
         for batch in batches:
             logs = call(batch)
         float(logs["g_loss"])
-        if BACKEND == "torch" and torch.cuda.is_available():
+        if _cuda():
             torch.cuda.synchronize()
 
     return run

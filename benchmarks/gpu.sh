@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# All that is to be measured on a GPU: the tests, the steps against native loops, the zoo.
+#
+#   bash benchmarks/gpu.sh OUT [tests] [steps] [zoo]
+#
+# Needs torch and JAX for the GPU, and keras, optree and namex; no network. TensorFlow's column
+# stays empty where its CUDA libraries are not installed.
+set -uo pipefail
+out=${1:?a folder for the results}
+shift
+parts=${*:-tests steps zoo}
+mkdir -p "$out"
+export PYTHONUNBUFFERED=1 PYTHONPATH=$PWD
+
+for backend in jax torch; do
+    export KERAS_BACKEND=$backend
+    if [[ $parts == *tests* ]]; then
+        python -m pytest -q -m "not cross" 2>&1 | tee "$out/tests_$backend.log" | tail -n 30
+    fi
+    if [[ $parts == *steps* ]]; then
+        for variant in vanilla dcgan lsgan wgan_gp; do
+            python -m benchmarks.step $variant --batch-size 64 --steps 50 \
+                --json-out "$out/step_${backend}_$variant.json"
+        done
+    fi
+done
+if [[ $parts == *zoo* ]]; then
+    KERAS_BACKEND=jax bash benchmarks/train_zoo.sh "$out/zoo"
+fi

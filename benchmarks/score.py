@@ -1,0 +1,42 @@
+"""What a score costs: 10,000 generated images against real ones, beside an epoch of `dcgan`.
+
+KERAS_BACKEND=jax python -m benchmarks.score
+"""
+
+import statistics
+import time
+
+import keras_gan
+from keras_gan.metrics import FrechetDistance
+from keras_gan.metrics.report import score
+
+NUM, ROUNDS, STEPS = 10_000, 5, 20
+
+
+def main():
+    images = keras_gan.datasets.load("fashion_mnist")
+    gan = keras_gan.create_model("dcgan", seed=0)
+    metric = FrechetDistance("fashion_mnist_classifier")
+    part = images[: 64 * STEPS]
+    sides = {
+        "epoch": lambda: gan.fit(part, batch_size=64, verbose=0),
+        "score": lambda: score(metric, images[:NUM], gan.generate(NUM, seed=0, batch_size=500)),
+        "score, real side known": lambda: score(
+            metric, images[:NUM], gan.generate(NUM, seed=0, batch_size=500), "benchmark"
+        ),
+    }
+    times = {name: [] for name in sides}
+    for round_number in range(ROUNDS + 1):  # The first compiles.
+        for name, side in sides.items():
+            start = time.perf_counter()
+            side()
+            if round_number:
+                times[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    medians["epoch"] *= len(images) / len(part)
+    for name, value in medians.items():
+        print(f"{name:24s} {value / medians['epoch']:.3f} of an epoch of {len(images)} images")
+
+
+if __name__ == "__main__":
+    main()
