@@ -3,11 +3,10 @@
 import contextlib
 import fnmatch
 import importlib
-import importlib.metadata
-import importlib.util
 import json
 import shutil
 import string
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -258,12 +257,12 @@ def save_to_preset(gan: GAN, folder: str | Path, **metadata) -> None:
         bare.save_weights(written / "model.weights.h5")
         facts = {"format": FORMAT, "name": folder.name, "backend": keras.backend.backend()}
         facts |= {"versions": _versions(), "device": engine.device_name()} | metadata
-        facts["files"] = {path.name: file_facts(path) for path in sorted(written.iterdir())}
         if len(gan.sample_shape) == 3:
             from keras_gan.pictures import image_grid, save_image
 
             save_image(written / "samples.png", image_grid(gan.generate(64, seed=0)))
         (written / "README.md").write_text(_card(facts))
+        facts["files"] = {path.name: file_facts(path) for path in sorted(written.iterdir())}
         (written / "metadata.json").write_text(json.dumps(facts, indent=1))
         for file in sorted(written.iterdir()):
             file.replace(folder / file.name)
@@ -272,9 +271,8 @@ def save_to_preset(gan: GAN, folder: str | Path, **metadata) -> None:
 
 
 def _versions():
-    packages = ("keras-gan", "keras", keras.backend.backend(), "numpy")
-    found = {name: importlib.util.find_spec(name.replace("-", "_")) for name in packages}
-    return {name: importlib.metadata.version(name) for name, spec in found.items() if spec}
+    names = ("keras_gan", "keras", "numpy", keras.backend.backend())
+    return {name: sys.modules[name].__version__ for name in names if name in sys.modules}
 
 
 def _card(facts):

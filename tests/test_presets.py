@@ -212,9 +212,8 @@ def test_folder_is_fetched_once(server, saved):
     assert_same(keras_gan.from_preset(url), gan)
     server.stop()
     assert_same(keras_gan.from_preset(url), gan)
-    assert sorted(server.asked) == [
-        ("GET", f"/preset/{name}", None) for name in (CONFIG, METADATA, WEIGHTS)
-    ]
+    files = ("README.md", CONFIG, METADATA, WEIGHTS, "samples.png")
+    assert sorted(server.asked) == [("GET", f"/preset/{name}", None) for name in files]
 
 
 @pytest.mark.parametrize("kind", ["folder", "archive"])
