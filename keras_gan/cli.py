@@ -1,4 +1,4 @@
-"""The command line: `keras-gan list | train | generate | evaluate | info`.
+"""The command line: `keras-gan list | train | generate | evaluate | info | download`.
 
 Importing keras fixes its backend. So keras, and all of this library that needs it, is imported
 inside the commands, after `--backend` has been read.
