@@ -212,7 +212,7 @@ def _evaluate(args):
         real, held_out = _splits(args.data, gan.sample_shape)
         metrics = report.default_metrics(gan.sample_shape, args.extractor)
         count, seeds = args.num_images, range(args.seeds)
-        scores = report.report(gan, real, held_out, metrics, count, seeds)
+        scores = report.report(gan, real, held_out, metrics, count, seeds, int(not args.json))
     names = ("d_loss", "g_loss", "d_real", "d_fake")
     verbose = 0 if args.json else "auto"
     losses = gan.evaluate(held_out[:count], return_dict=True, verbose=verbose)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_gan.files import content_key
@@ -55,6 +56,7 @@ def report(
     metrics: Sequence[ImageMetric],
     num_images: int = 10_000,
     seeds: Iterable[int] = range(3),
+    verbose: int = 1,
 ) -> dict[str, dict[str, Any]]:
     """Scores generated images against real ones, beside the floor that real images reach.
 
@@ -65,21 +67,29 @@ def report(
         metrics: Such as `default_metrics` gives.
         num_images: Images to generate for each seed, and to take from `held_out` at most.
         seeds: Of the latents, one evaluation each.
+        verbose: 1 for a progress bar, 0 for none.
 
     Returns:
         For each value: `mean` and `std` over the seeds, `floor` (that of the held-out images in
         place of generated ones), and the metric's `protocol` with the seeds.
     """
     key, seeds, runs = content_key(real), list(seeds), []
+    bar = keras.utils.Progbar((len(seeds) + 1) * len(metrics), verbose=verbose, unit_name="score")
+
+    def measured(metric, others):
+        value = score(metric, real, others, key)
+        bar.add(1)
+        return value
+
     for seed in seeds:
         generated = gan.generate(num_images, seed=seed, batch_size=500)
-        runs.append([score(metric, real, generated, key) for metric in metrics])
+        runs.append([measured(metric, generated) for metric in metrics])
     table = {}
     for index, metric in enumerate(metrics):
         facts = {"protocol": metric.protocol | {"seeds": seeds}}
         floors = {}
         if held_out is not None:
-            floors = score(metric, real, held_out[:num_images], key)
+            floors = measured(metric, held_out[:num_images])
             facts["protocol"]["num_floor"] = len(held_out[:num_images])
         for name in runs[0][index]:
             values = [run[index][name] for run in runs]
