@@ -415,8 +415,11 @@ def test_archive_of_absurd_size(server, saved, monkeypatch):
 
 def test_unpacking_that_was_ended(server, saved, monkeypatch):
     url = server.page("/preset.zip", zipped(contents(saved[1])))
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfileobj", lambda *args: signal.raise_signal(signal.SIGINT))
+        patch.setattr(shutil, "copyfileobj", interrupt)
         with pytest.raises(KeyboardInterrupt):
             keras_gan.from_preset(url)
     assert_same(keras_gan.from_preset(url), saved[0])
