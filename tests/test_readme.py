@@ -44,6 +44,8 @@ def test_commands(tmp_path, monkeypatch):
             epochs = epochs + 1 if "--resume" in rest else 1
             rest = _without(rest, "--epochs") + ["--steps-per-epoch", "1"]
             rest += ["--epochs", str(epochs), "--batch-size", "4"]
+        if command == "evaluate":
+            rest += ["--num-images", "16"]
         assert cli.main([command, *rest]) in (0, None), (command, rest)
     assert (tmp_path / "runs/first/samples.png").is_file()
     assert (tmp_path / "grid.png").is_file()
