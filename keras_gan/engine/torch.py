@@ -14,7 +14,10 @@ from keras.src.backend.torch import random as keras_torch_random
 from keras.src.backend.torch.core import get_device
 from keras.src.backend.torch.optimizers.torch_parallel_optimizer import TorchParallelOptimizer
 from keras.src.optimizers.base_optimizer import BaseOptimizer
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from keras_gan.engine.scopes import copied_scope, pure_step
 
@@ -174,7 +177,10 @@ class _Graph:
         values = self._values()
         try:
             self.names, graph = _trace(gan._step, self.variables, values, samples)
-            self.function = torch._inductor.compile(graph, [*values, samples])
+            # Without an environment of shapes, Inductor does not look into its cache.
+            fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
+            with tracing(TracingContext(fake)):
+                self.function = torch._inductor.compile(graph, [*values, samples])
         except Exception as error:
             # Whatever a user's layer does that cannot be compiled, it can be run.
             warnings.warn(
