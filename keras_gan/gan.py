@@ -306,7 +306,7 @@ class GAN(engine.Trainer, keras.Model):
         if keep_on_device is True or (keep_on_device == "auto" and _fits_on_device(x)):
             x = ResidentArray(x, batch_size, shuffle)
         elif hasattr(x, "shape") and not validation_split:
-            x, batch_size = engine.loader(x, batch_size, shuffle)
+            x, batch_size, shuffle = engine.loader(x, batch_size, shuffle)
         return super().fit(
             x, batch_size=batch_size, epochs=epochs, shuffle=shuffle,
             callbacks=_with_own(callbacks, kwargs.get("verbose", "auto")),

@@ -32,7 +32,7 @@ def enable_compilation_cache(folder):
 
 
 def loader(array, batch_size, shuffle):
-    return array, batch_size  # Keras' own way to feed arrays.
+    return array, batch_size, shuffle  # Keras' own way to feed arrays.
 
 
 def device_name():

@@ -41,7 +41,7 @@ def enable_compilation_cache(folder):
 
 
 def loader(array, batch_size, shuffle):
-    """An array's batches as a `tf.data.Dataset` of tuples, and no batch size of Keras'.
+    """An array's batches as a `tf.data.Dataset`; Keras is to neither batch nor shuffle them.
 
     Without autotuning, for whose thread TensorFlow 2.21 waits at the end of an epoch, in periods
     that double up to a minute: Keras' own pipeline for arrays can double the time of an epoch.
@@ -53,7 +53,7 @@ def loader(array, batch_size, shuffle):
     batches = numbers.batch(batch_size).map(lambda i: (tf.gather(array, i),)).prefetch(1)
     options = tf.data.Options()
     options.autotune.enabled = False
-    return batches.with_options(options), None
+    return batches.with_options(options), None, False
 
 
 def device_name():
