@@ -415,6 +415,7 @@ def test_archive_of_absurd_size(server, saved, monkeypatch):
 
 def test_unpacking_that_was_ended(server, saved, monkeypatch):
     url = server.page("/preset.zip", zipped(contents(saved[1])))
+
     def interrupt(*_):
         raise KeyboardInterrupt
 
