@@ -10,7 +10,7 @@ import keras_gan
 from keras_gan.metrics import FrechetDistance
 from keras_gan.metrics.report import score
 
-NUM, ROUNDS, STEPS = 10_000, 5, 20
+NUM, ROUNDS, STEPS = 10_000, 3, 20
 
 
 def main():
