@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from keras_gan import engine, hub
+from keras_gan import metrics as metrics  # Known to Keras by that, where a preset names them.
 from keras_gan.errors import closest
 from keras_gan.files import file_facts
 from keras_gan.gan import GAN

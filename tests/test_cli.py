@@ -247,6 +247,9 @@ def test_score_keeps_the_best_epoch_too(photos, tmp_path, capsys):
     assert metadata[0]["scores"] == {name: {"best": min(scores), "final": scores[-1]}}
     assert metadata[1]["epochs"] == 1 + scores.index(min(scores))
     assert from_preset(folder / "best").generate(1).shape == (1, 8, 8, 3)
+    told = process("info", folder)  # A process that has not made metrics itself.
+    out, err = told.communicate(timeout=120)
+    assert told.returncode == 0 and name in out, err
     assert main(*train(photos, folder), "--epochs", 4, "--resume") == 0
     assert name in rows(folder)[3]
     with Image.open(folder / "curves.png") as curves:
