@@ -6,7 +6,7 @@ import pytest
 from conftest import BACKEND, fit, numpy, pictures
 
 import keras_gan
-from keras_gan import networks
+from keras_gan import engine, networks
 from keras_gan.presets import get_recipe
 
 SHAPES = [(28, 28, 1), (28, 28, 3), (32, 32, 3), (64, 64, 3), (45, 60, 1), (128, 96, 3)]
@@ -155,3 +155,29 @@ def test_every_variant_trains_channels_first_with_images_channels_last(variant, 
 def test_impossible_shapes_are_refused(variant, shape):
     with pytest.raises(ValueError, match="at least 8 and at least 1 channel"):
         keras_gan.create_model(variant, shape)
+
+
+def test_batch_normalization_is_keras_own(monkeypatch):
+    random = np.random.default_rng(0)
+    x, slope = random.normal(2.0, 3.0, (2, 6, 5, 4, 3)).astype("float32")
+    results = []
+    for fused in (engine.batch_norm, None):
+        monkeypatch.setattr(engine, "batch_norm", fused)
+        layer = networks.BatchNormalization(momentum=0.5)
+        layer.build(x.shape)
+        layer.set_weights([np.float32(v) for v in ([1, 2, 3], [4, 5, 6], [7, 8, 9], [1, 2, 3])])
+        inputs = [keras.Variable(x), *layer.trainable_variables]
+
+        def objective(layer=layer, inputs=inputs):
+            y = layer(inputs[0].value, training=True)
+            return keras.ops.sum(keras.ops.multiply(y * y, slope)), [y]
+
+        with keras.StatelessScope() as scope:
+            (_, [y]), gradients = engine.value_and_grad(objective, inputs)
+            moving = [scope.get_current_value(v) for v in layer.non_trainable_variables]
+        results.append(
+            [numpy(value) for value in (y, *gradients, *(v for v in moving if v is not None))]
+        )
+    assert len(results[0]) == len(results[1]) == 6
+    for ours, keras_own in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=2e-4, atol=2e-3)

@@ -43,6 +43,9 @@ def free_memory():
     return None
 
 
+batch_norm = None  # Only training needs it.
+
+
 def normal(shape, seed):
     return keras.random.normal(shape, seed=seed)
 

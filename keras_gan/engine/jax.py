@@ -59,6 +59,9 @@ def apply(optimizer, gradients, variables):
         variable.assign(value)
 
 
+batch_norm = None  # XLA makes one kernel of Keras' own.
+
+
 def normal(shape, seed):
     return keras.random.normal(shape, seed=seed)
 

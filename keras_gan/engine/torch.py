@@ -65,6 +65,16 @@ def apply(optimizer, gradients, variables):
     optimizer.apply(gradients, variables)
 
 
+def batch_norm(x, scale, offset, epsilon):
+    """Returns `x` normalized over all axes but the last, and the means and variances of these."""
+    mean, variance = torch.zeros_like(scale), torch.zeros_like(scale)
+    y = torch.nn.functional.batch_norm(
+        x.movedim(-1, 1), mean, variance, scale, offset, training=True, momentum=1.0, eps=epsilon
+    )
+    count = x[..., 0].numel()
+    return y.movedim(1, -1), mean, variance * ((count - 1) / count)
+
+
 # Keras' own random ops seed a new generator from a host integer at every call: a wait for the
 # device, and a constant once traced. The framework's default generator is neither.
 def normal(shape, seed):
@@ -179,7 +189,9 @@ class _Graph:
             self.names, graph = _trace(gan._step, self.variables, values, samples)
             # Without an environment of shapes, Inductor does not look into its cache.
             fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
-            with tracing(TracingContext(fake)):
+            # On a CPU, torch's own noise is faster than Inductor's.
+            noise = torch._inductor.config.patch(fallback_random=not samples.is_cuda)
+            with tracing(TracingContext(fake)), noise:
                 self.function = torch._inductor.compile(graph, [*values, samples])
         except Exception as error:
             # Whatever a user's layer does that cannot be compiled, it can be run.
@@ -227,11 +239,20 @@ def _trace(step, variables, values, samples):
         return list(logs.values())
 
     with torch.no_grad(), _traceable_keras():
-        graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*values, samples)
+        trace = make_fx(flat, _DROPOUT, tracing_mode="fake", _allow_non_fake_inputs=True)
+        graph = trace(*values, samples)
     if list(graph.parameters()):
         # Their values of now would be constants of the graph.
         raise ValueError("it reads variables that the model does not track")
     return names, graph
+
+
+def _bernoulli(x, p=0.5, generator=None):
+    return x.copy_(torch.rand_like(x) < p)
+
+
+# torch draws uniform numbers in half the time of coins, and on a GPU in the kernel that uses them.
+_DROPOUT = {torch.ops.aten.bernoulli_.float: _bernoulli}
 
 
 @contextlib.contextmanager
