@@ -3,8 +3,14 @@
 KERAS_BACKEND=jax python -m benchmarks.score
 """
 
+import argparse
+import importlib.metadata
+import json
 import statistics
 import time
+from pathlib import Path
+
+import keras
 
 import keras_gan
 from keras_gan.metrics import FrechetDistance
@@ -14,15 +20,18 @@ NUM, ROUNDS, STEPS = 10_000, 3, 20
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--json-out", help="a file for the results")
+    options = parser.parse_args()
     images = keras_gan.datasets.load("fashion_mnist")
     gan = keras_gan.create_model("dcgan", seed=0)
     metric = FrechetDistance("fashion_mnist_classifier")
     part = images[: 64 * STEPS]
     sides = {
         "epoch": lambda: gan.fit(part, batch_size=64, verbose=0),
-        "score": lambda: score(metric, images[:NUM], gan.generate(NUM, seed=0, batch_size=500)),
+        "score": lambda: score([metric], images[:NUM], gan.generate(NUM, seed=0, batch_size=500)),
         "score, real side known": lambda: score(
-            metric, images[:NUM], gan.generate(NUM, seed=0, batch_size=500), "benchmark"
+            [metric], images[:NUM], gan.generate(NUM, seed=0, batch_size=500), "benchmark"
         ),
     }
     times = {name: [] for name in sides}
@@ -34,8 +43,14 @@ def main():
                 times[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(values) for name, values in times.items()}
     medians["epoch"] *= len(images) / len(part)
-    for name, value in medians.items():
-        print(f"{name:24s} {value / medians['epoch']:.3f} of an epoch of {len(images)} images")
+    shares = {name: value / medians["epoch"] for name, value in medians.items()}
+    for name, value in shares.items():
+        print(f"{name:24s} {value:.3f} of an epoch of {len(images)} images")
+    if options.json_out:
+        backend = keras.backend.backend()
+        about = {"backend": backend, "device": keras_gan.engine.device_name()}
+        about["versions"] = {name: importlib.metadata.version(name) for name in ("keras", backend)}
+        Path(options.json_out).write_text(json.dumps(about | {"share_of_epoch": shares}, indent=1))
 
 
 if __name__ == "__main__":

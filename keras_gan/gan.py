@@ -255,10 +255,14 @@ class GAN(engine.Trainer, keras.Model):
 
     # Keras' methods.
 
+    @property
+    def _serving(self):
+        """The generator outside training: its moving average, if there is one."""
+        return self.generator if self.ema_generator is None else self.ema_generator
+
     def call(self, latents, training=False):
         """Returns the generator's samples, those of its moving average outside training."""
-        network = self.generator if training or self.ema_generator is None else self.ema_generator
-        return network(latents, training=training)
+        return (self.generator if training else self._serving)(latents, training=training)
 
     def fit(
         self, x=None, y=None, batch_size=None, epochs=1, *, callbacks=None, validation_split=0.0,
@@ -345,9 +349,12 @@ class GAN(engine.Trainer, keras.Model):
             )  # fmt: skip
         random = np.random.default_rng(seed)
         totals, count = np.zeros(4), 0
-        key = content_key(x)  # By which our own metrics know the real side again.
         for metric in self._distances:
-            getattr(metric, "begin", lambda key, metric=metric: metric.reset_state())(key)
+            metric.reset_state()
+        ours = [metric for metric in self._distances if hasattr(metric, "begin")]
+        key = content_key(x) if ours else None  # By which they know the real side again.
+        for metric in ours:
+            metric.begin(key)
         callbacks.on_test_begin()
         for step, _, [data] in batches:
             callbacks.on_test_batch_begin(step)
@@ -402,9 +409,8 @@ class GAN(engine.Trainer, keras.Model):
 
     def export(self, filepath, format="tf_saved_model", **kwargs):
         """Exports the generator, from latents to float samples; like `keras.Model.export`."""
-        network = self.generator if self.ema_generator is None else self.ema_generator
-        network(ops.zeros((1, *self.latent_shape)))  # Some formats need one call before.
-        network.export(filepath, format=format, **kwargs)
+        self._serving(ops.zeros((1, *self.latent_shape)))  # Some formats need one call before.
+        self._serving.export(filepath, format=format, **kwargs)
 
     def save_to_preset(self, folder, **metadata):
         """Writes a preset folder, which `keras_gan.from_preset` loads on any backend."""
@@ -415,8 +421,8 @@ class GAN(engine.Trainer, keras.Model):
     def _generated(self, random, size):
         # NumPy's generator gives the same latents whatever the backend.
         latents = random.standard_normal((size, *self.latent_shape), dtype="float32")
-        network = self.generator if self.ema_generator is None else self.ema_generator
-        return ops.convert_to_numpy(network.predict_on_batch(latents)).astype("float32")
+        samples = self._serving.predict_on_batch(latents)
+        return ops.convert_to_numpy(samples).astype("float32")
 
     def _quantized(self, samples):
         if len(self.sample_shape) != 3:

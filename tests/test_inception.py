@@ -229,6 +229,7 @@ def test_inception_by_name(server, monkeypatch, tmp_path):
     read = []
     monkeypatch.setattr(inception, "build_inception", read.append)
     first = inception.load_inception("inception")
+    assert first.resize == "299x299, bilinear as in TensorFlow 1"
     monkeypatch.setattr(inception, "URL", "http://127.0.0.1:9/inception.pth")
     again = inception.load_inception("inception")
     assert first.name == again.name == again.source == "inception"

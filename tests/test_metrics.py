@@ -287,6 +287,7 @@ def test_streaming_equals_the_pure_function(clothes, form):
         )
     assert float(distance.result()) == pytest.approx(expected, rel=1e-3)
     assert (distance.protocol["num_real"], distance.protocol["num_generated"]) == (500, 300)
+    assert (distance.protocol["extractor"], distance.protocol["resize"]) == (CLASSIFIER, "none")
     distance.reset_state()
     assert distance.protocol["num_real"] == 0
 

@@ -29,6 +29,7 @@ class Extractor:
         name: For protocols.
         source: What `get_extractor` makes this extractor from.
         file_hash: Of the file that the function was read from.
+        resize: For protocols: what the function does to the size of the images.
         recent: What was read last; to be cleared when the function may have changed.
     """
 
@@ -36,6 +37,7 @@ class Extractor:
     name: str
     source: Any
     file_hash: str | None = None
+    resize: str = "none"
     recent: dict[tuple, dict[str, np.ndarray]] = field(default_factory=dict)
     _padded_size: int = 1
 

@@ -118,7 +118,8 @@ def load_inception(source: str) -> Extractor:
         model = build_inception(state)
     except (KeyError, ValueError) as error:
         raise ValueError(f"These are not the weights of the FID Inception: {error}") from error
-    return Extractor(model, "inception" if found == SHA256 else path.stem, source, found)
+    name = "inception" if found == SHA256 else path.stem
+    return Extractor(model, name, source, found, resize="299x299, bilinear as in TensorFlow 1")
 
 
 def _tensor(storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *_) -> np.ndarray:

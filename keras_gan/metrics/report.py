@@ -37,16 +37,21 @@ def default_metrics(image_shape, extractor=None) -> list[ImageMetric]:
     return [*metrics, SlicedWassersteinDistance()]
 
 
-def score(metric: ImageMetric, real, others, real_key: str | None = None) -> dict[str, float]:
-    """The values of one metric between two arrays of images `(n, H, W, C)`, each with its own n."""
-    metric.begin(real_key)
-    if metric.needs_real:
-        for start in range(0, len(real), BATCH):
+def score(
+    metrics: Sequence[ImageMetric], real, others, real_key: str | None = None
+) -> list[dict[str, float]]:
+    """Each metric's values between two arrays of images `(n, H, W, C)`, each with its own n."""
+    for metric in metrics:
+        metric.begin(real_key)
+    # All metrics see a batch before the next one comes: an extractor that they share reads it once.
+    for start in range(0, len(real), BATCH):
+        for metric in metrics:
             metric.update_state(real[start : start + BATCH], None)
     for start in range(0, len(others), BATCH):
-        metric.update_state(None, others[start : start + BATCH])
-    value = metric.result()
-    return value if isinstance(value, dict) else {metric.name: value}
+        for metric in metrics:
+            metric.update_state(None, others[start : start + BATCH])
+    values = {metric: metric.result() for metric in metrics}
+    return [v if isinstance(v, dict) else {metric.name: v} for metric, v in values.items()]
 
 
 def report(
@@ -74,23 +79,21 @@ def report(
         place of generated ones), and the metric's `protocol` with the seeds.
     """
     key, seeds, runs = content_key(real), list(seeds), []
-    bar = keras.utils.Progbar((len(seeds) + 1) * len(metrics), verbose=verbose, unit_name="score")
-
-    def measured(metric, others):
-        value = score(metric, real, others, key)
-        bar.add(1)
-        return value
-
+    bar = keras.utils.Progbar(len(seeds) + (held_out is not None), verbose=verbose)
     for seed in seeds:
         generated = gan.generate(num_images, seed=seed, batch_size=500)
-        runs.append([measured(metric, generated) for metric in metrics])
+        runs.append(score(metrics, real, generated, key))
+        bar.add(1)
+    protocols = [metric.protocol | {"seeds": seeds} for metric in metrics]
+    all_floors: list[dict[str, float]] = [{} for _ in metrics]
+    if held_out is not None:
+        all_floors = score(metrics, real, held_out[:num_images], key)
+        bar.add(1)
+        for protocol in protocols:
+            protocol["num_floor"] = len(held_out[:num_images])
     table = {}
-    for index, metric in enumerate(metrics):
-        facts = {"protocol": metric.protocol | {"seeds": seeds}}
-        floors = {}
-        if held_out is not None:
-            floors = measured(metric, held_out[:num_images])
-            facts["protocol"]["num_floor"] = len(held_out[:num_images])
+    for index, (protocol, floors) in enumerate(zip(protocols, all_floors, strict=True)):
+        facts = {"protocol": protocol}
         for name in runs[0][index]:
             values = [run[index][name] for run in runs]
             table[name] = {"mean": float(np.mean(values)), "std": float(np.std(values)), **facts}

@@ -56,8 +56,8 @@ class ImageMetric(keras.metrics.Metric):
     @property
     def protocol(self) -> dict[str, Any]:
         """All that fixes the meaning of the number, for logs and tables."""
-        extractor = getattr(self.extractor, "name", None)
-        facts = {"metric": self.title, "extractor": extractor, **self.options}
+        facts = {"metric": self.title, "extractor": getattr(self.extractor, "name", None)}
+        facts |= {"resize": getattr(self.extractor, "resize", "none"), **self.options}
         return facts | {
             "num_real": int(self._real.count),
             "num_generated": int(self._generated.count),
