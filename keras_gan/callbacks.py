@@ -103,7 +103,8 @@ class StopAtThreshold(keras.callbacks.Callback):
         self.monitor, self.threshold = monitor, threshold
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.monitor not in (logs or {}):
+        logs = logs or {}
+        if self.monitor not in logs:
             raise ValueError(
                 f"There is no {closest(self.monitor, logs)} Distances need compile(metrics=[…]) "
                 "and fit(validation_data=…)."
@@ -141,7 +142,7 @@ class RunFolder(keras.callbacks.Callback):
 
     def restore(self, gan) -> int:
         """Brings a compiled model to the end of the last whole epoch; returns the epochs done."""
-        for left_over in self.folder.glob(".writing-*"):
+        for left_over in self.folder.rglob(".writing-*"):
             shutil.rmtree(left_over, ignore_errors=True)  # Of a process that was killed.
         if not (states := self._states()):
             return 0

@@ -125,7 +125,8 @@ def _prepared(options):
     shape = getattr(images, "image_shape", None) or images.shape[1:]
     held_out, metrics = None, None
     if options.get("score"):
-        held_out, metrics = _splits(data, shape)[1][:10_000], report.default_metrics(shape)[:1]
+        held_out = _splits(data, shape, 10_000)[1][:10_000]
+        metrics = report.default_metrics(shape)[:1]
     gan = presets.create_model(variant, tuple(shape), seed, metrics)
     steps = gan.discriminator_steps
     if len(images) < steps:
@@ -209,9 +210,9 @@ def _evaluate(args):
     from keras_gan.metrics import report
 
     with _to_mend():
-        real, held_out = _splits(args.data, gan.sample_shape)
-        metrics = report.default_metrics(gan.sample_shape, args.extractor)
         count, seeds = args.num_images, range(args.seeds)
+        real, held_out = _splits(args.data, gan.sample_shape, count)
+        metrics = report.default_metrics(gan.sample_shape, args.extractor)
         scores = report.report(gan, real, held_out, metrics, count, seeds, int(not args.json))
     names = ("d_loss", "g_loss", "d_real", "d_fake")
     verbose = 0 if args.json else "auto"
@@ -227,20 +228,25 @@ def _evaluate(args):
     print(f"{count} generated images, {args.seeds} seeds, against {len(real)} real images.")
 
 
-def _splits(data, image_shape):
-    """Images to compare with, and other real ones: the train and the test split, or two halves."""
+def _splits(data, image_shape, limit):
+    """Images to compare with, and other real ones: the train and the test split, or two halves.
+
+    Of a folder, which may not fit into memory, at most `limit` images make each half.
+    """
     import numpy as np
 
     from keras_gan import datasets
 
     size, channels = image_shape[:2], image_shape[2]
     real: Any = datasets.open_images(data, size, channels)
-    held_out: Any = datasets.open_images(data, size, channels, split="test")
-    if not isinstance(real, np.ndarray):
-        real = held_out = np.concatenate([real[i] for i in range(len(real))])
-    if np.array_equal(real[:64], held_out[:64]):  # There is one split only.
-        real, held_out = real[::2], real[1::2]
-    return real, held_out
+    if isinstance(real, np.ndarray):
+        held_out: Any = datasets.open_images(data, size, channels, split="test")
+        if not np.array_equal(real[:64], held_out[:64]):  # The bundled set has one split only.
+            return real, held_out
+    else:
+        batches = range(min(len(real), -(-2 * limit // real.batch_size)))
+        real = np.concatenate([real[i] for i in batches])[: 2 * limit]
+    return real[::2], real[1::2]
 
 
 def _download(args):

@@ -350,7 +350,7 @@ def test_a_killed_run_goes_on_from_its_last_whole_epoch(tmp_path, photos, capsys
     assert from_preset(folder).generate(1).shape == (1, 8, 8, 3)
     assert main(*command, "--epochs", done + 1, "--resume") == 0
     assert [row["epoch"] for row in rows(folder)] == list(range(1, done + 2))
-    assert not list(folder.glob(".writing-*")) and not list(folder.rglob(".part-*"))
+    assert not list(folder.rglob(".writing-*")) and not list(folder.rglob(".part-*"))
     assert [path.name for path in folder.glob("state_*")] == [f"state_{done + 1:04d}.weights.h5"]
 
 
