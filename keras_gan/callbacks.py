@@ -13,7 +13,7 @@ import numpy as np
 from keras_gan import presets
 from keras_gan.errors import closest
 from keras_gan.files import replacing
-from keras_gan.pictures import image_grid, save_animation, save_curves, save_image
+from keras_gan.pictures import image_grid, save_image
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -115,9 +115,9 @@ class StopAtThreshold(keras.callbacks.Callback):
 class RunFolder(keras.callbacks.Callback):
     """Keeps a run in a folder that, after every epoch, can be looked at, loaded and resumed.
 
-    It is a preset folder, with `training.csv` (a row per epoch), `samples/epoch_0001.png` and so
-    on, `samples.png` (the latest), `samples.gif` (all of them), `curves.png` and
-    `state_0001.weights.h5`, the whole model with its optimizers after that epoch. All randomness
+    It is a preset folder, with `training.csv` (a row per epoch), `curves.png` and `samples.png`;
+    and `samples/epoch_0001.png` and so on, and `state_0001.weights.h5`, the whole model with its
+    optimizers after that epoch. All randomness
     of an epoch follows from the seed and the epoch's number, so that a resumed run repeats an
     uninterrupted one. Where the rows hold a distance (`fit` with `validation_data` and metrics),
     `best/` is the preset of the epoch with the smallest. An epoch whose losses are not finite is
@@ -168,14 +168,7 @@ class RunFolder(keras.callbacks.Callback):
             return
         seconds = round(time.perf_counter() - self._began, 3)
         self.rows.append({"epoch": epoch + 1, **logs, "seconds": seconds})
-        self._write_pictures(epoch)
-        with (
-            replacing(self.folder / "training.csv") as part,
-            open(part, "w", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
+        self.grid.on_epoch_end(epoch)
         self._write_presets(epoch)
         # Last of all, in one move: this is what makes the epoch count as done.
         older = self._states()
@@ -192,14 +185,8 @@ class RunFolder(keras.callbacks.Callback):
             best = min(self.rows, key=lambda row: row[name])
             facts["scores"] = {name: {"best": best[name], "final": self.rows[-1][name]}}
             if best is self.rows[-1]:
-                presets.save_to_preset(self.model, self.folder / "best", **facts)
-        presets.save_to_preset(self.model, self.folder, **facts)
-
-    def _write_pictures(self, epoch):
-        self.grid.on_epoch_end(epoch)
-        paths = [path for path in map(self.grid.path, range(epoch + 1)) if path.exists()]
-        save_animation(self.folder / "samples.gif", paths)
-        save_curves(self.folder / "curves.png", self.rows)
+                presets.save_to_preset(self.model, self.folder / "best", self.rows, **facts)
+        presets.save_to_preset(self.model, self.folder, self.rows, **facts)
 
     def _states(self):
         return sorted(self.folder.glob("state_*.weights.h5"))

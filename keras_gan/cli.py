@@ -117,11 +117,12 @@ def _prepared(options):
     import keras
 
     from keras_gan import callbacks, datasets, presets
+    from keras_gan.files import content_key
     from keras_gan.metrics import report
 
     variant, data, seed = options["variant"], options["data"], options["seed"]
     recipe = presets.get_recipe(variant)
-    images = datasets.open_images(data, options.get("image_size"), batch_size=1, seed=seed)
+    images: Any = datasets.open_images(data, options.get("image_size"), batch_size=1, seed=seed)
     shape = getattr(images, "image_shape", None) or images.shape[1:]
     held_out, metrics = None, None
     if options.get("score"):
@@ -137,6 +138,7 @@ def _prepared(options):
         data = os.path.abspath(os.path.expanduser(data))
     resolved = {
         "data": data,
+        "data_sha256": content_key(images) or images.fingerprint,
         "num_images": len(images),
         "image_size": shape[:2],
         "image_shape": shape,

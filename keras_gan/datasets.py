@@ -6,6 +6,7 @@ Everything comes as `uint8` images of shape `(n, height, width, channels)`, 0…
 
 import glob
 import gzip
+import hashlib
 import os
 import warnings
 import zlib
@@ -172,6 +173,12 @@ class ImageFolder(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         self._start_epoch(self._epoch + 1)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the files' names and sizes in bytes."""
+        facts = [(os.path.relpath(p, self.folder), os.path.getsize(p)) for p in self._paths]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def _start_epoch(self, epoch: int) -> None:
         self._epoch = epoch

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import keras
 
+# More than any preset needs, and little enough for a disk: what is fetched at once at most.
+MAX_BYTES = 4 << 30
+
 
 def home() -> Path:
     """The folder of downloads and caches: `$KERAS_GAN_HOME`, or `keras_gan` in Keras' own home."""
@@ -40,12 +43,15 @@ def file_facts(path: Path) -> dict:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": file.tell()}
 
 
-def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 30.0) -> None:
+def fetch(
+    url: str, path: Path, sha256: str | None = None, limit: int = MAX_BYTES, timeout: float = 30.0
+) -> None:
     """Downloads `url` to `path` and shows the progress. After a cut, the next call goes on there.
 
     Raises:
         ConnectionError: If the server was not reached, refused, or broke off.
-        ValueError: If what came does not have the given hash; nothing of it is kept.
+        ValueError: If what came is of more bytes than the limit, or does not have the given hash;
+            nothing of it is kept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{path.name}")
@@ -59,16 +65,19 @@ def fetch(url: str, path: Path, sha256: str | None = None, timeout: float = 30.0
             progress = keras.utils.Progbar(size or None, unit_name="byte")
             came = 0
             with part.open("ab" if resumed else "wb") as file:
-                while chunk := reply.read(1 << 20):
+                while file.tell() <= limit and (chunk := reply.read(1 << 20)):
                     came += file.write(chunk)
                     progress.add(len(chunk))
+        if part.stat().st_size > limit:
+            part.unlink()
+            raise ValueError(f"{url} was refused: it is larger than {limit} bytes.")
         if came < size:
             raise ConnectionError(f"only {came} of {size} bytes came")
     except urllib.error.HTTPError as error:
         error.close()
         part.unlink(missing_ok=True)  # What lies there is not the start of what is offered.
         if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            fetch(url, path, sha256, timeout)
+            fetch(url, path, sha256, limit, timeout)
             return
         raise ConnectionError(f"Could not fetch {url}: {error}. {remedy}") from error
     except (OSError, http.client.HTTPException) as error:

@@ -352,7 +352,8 @@ class GAN(engine.Trainer, keras.Model):
         for metric in self._distances:
             metric.reset_state()
         ours = [metric for metric in self._distances if hasattr(metric, "begin")]
-        key = content_key(x) if ours else None  # By which they know the real side again.
+        # By which they know the real side again, if it is to be read whole.
+        key = content_key(x) if ours and steps is None else None
         for metric in ours:
             metric.begin(key)
         callbacks.on_test_begin()

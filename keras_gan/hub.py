@@ -4,6 +4,7 @@ What is fetched lies in `keras_gan.files.home()`; each place is locked while it 
 of several processes one does the work.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -13,10 +14,8 @@ import urllib.parse
 import zipfile
 from pathlib import Path
 
-from keras_gan.files import fetch, home
+from keras_gan.files import MAX_BYTES, fetch, home
 
-# More than any preset needs, and little enough for a disk: what archives unpack to at most.
-MAX_BYTES = 4 << 30
 LOOPBACK = ("localhost", "127.0.0.1")
 FILE = r"\w[\w.-]*"  # Names that stay in their folder, whatever the system and the URL.
 
@@ -30,7 +29,7 @@ def from_hugging_face(uri: str) -> Path:
             repository,
             revision=revision,
             cache_dir=home() / "hub",
-            ignore_patterns=["*.py", "state_*"],
+            allow_patterns=["*.json", "model.weights.h5", "*.md", "*.png", "*.csv"],
         )
     except Exception as error:  # The client's own, those of its network library, and any OSError.
         reason = ". ".join(" ".join(str(error).split()).split(". ")[:2])  # Advice follows.
@@ -79,12 +78,21 @@ def from_web(url: str, check_files) -> Path:
         raise ValueError(f"{url} is not encrypted; presets come over https://.")
     place = home() / "presets" / hashlib.sha256(url.encode()).hexdigest()[:16]
     folder, coming = place / "preset", place / "coming"
-    if folder.exists():  # Also where nothing can be written, a lock neither.
+
+    def is_whole():
+        with contextlib.suppress(ValueError):
+            check_files(folder)
+            return True
+        return False
+
+    if is_whole():  # Also where nothing can be written, a lock neither.
         return folder
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / "lock"):
-        if folder.exists():
+        if is_whole():
             return folder
+        if folder.exists():  # Damaged since it came.
+            shutil.rmtree(folder)
         coming.mkdir(exist_ok=True)
         try:
             (_fetch_archive if parts.path.endswith(".zip") else _fetch_folder)(url, coming)
@@ -100,16 +108,18 @@ def from_web(url: str, check_files) -> Path:
 
 def _fetch_folder(url, folder):
     url = url.rstrip("/")
-    fetch(f"{url}/metadata.json", folder / "metadata.json")
+    fetch(f"{url}/metadata.json", folder / "metadata.json", limit=1 << 20)
     try:
         files = json.loads((folder / "metadata.json").read_text())["files"]
-        hashes = {name: facts["sha256"] for name, facts in files.items()}
+        facts = [(name, str(about["sha256"]), int(about["size"])) for name, about in files.items()]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("its metadata.json does not tell of a preset's files.") from error
-    for name, sha256 in hashes.items():
+    if sum(size for _, _, size in facts) > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES >> 30} GiB.")
+    for name, sha256, size in facts:
         if not re.fullmatch(FILE, name, re.ASCII):
             raise ValueError(f"the file {name!r} could lie outside its folder.")
-        fetch(f"{url}/{name}", folder / name, sha256)
+        fetch(f"{url}/{name}", folder / name, sha256, limit=size)
 
 
 def _fetch_archive(url, folder):

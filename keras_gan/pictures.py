@@ -1,4 +1,4 @@
-"""Pictures for people: grids of samples, their film through the epochs, the curves."""
+"""Pictures for people: grids of samples, and the curves of a training."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,8 +10,6 @@ from PIL import Image
 from keras_gan.files import replacing
 
 GAP = 2  # Pixels between the images of a grid.
-# A film of a long run stays small enough for a web page: frames and longer side.
-MAX_FRAMES, MAX_FRAME_SIDE = 60, 512
 COLORS = ("#0072b2", "#d55e00", "#666666")  # Told apart by the colour-blind too.
 CURVES = {
     "loss": {"d_loss": "discriminator", "g_loss": "generator", "penalty": "penalty"},
@@ -60,23 +58,6 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
     """Writes a picture, as `image_grid` makes it, in the format that the path's ending names."""
     with replacing(path) as part:
         Image.fromarray(image).save(part)
-
-
-def save_animation(path: str | Path, pictures: Sequence[str | Path]) -> None:
-    """Writes a GIF that shows picture files one after the other and rests on the last.
-
-    Of more than 60, evenly spread ones are taken, with the first and the last. Pictures of more
-    than 512 pixels are scaled down.
-    """
-    chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), MAX_FRAMES)).round()
-    frames = []
-    for i in chosen.astype(int):
-        with Image.open(pictures[i]) as picture:
-            frames.append(picture.convert("L" if picture.mode == "L" else "RGB"))
-        frames[-1].thumbnail((MAX_FRAME_SIDE, MAX_FRAME_SIDE))
-    pauses = [150] * (len(frames) - 1) + [2000]  # Milliseconds.
-    with replacing(path) as part:
-        frames[0].save(part, save_all=True, append_images=frames[1:], duration=pauses, loop=0)
 
 
 def save_curves(path: str | Path, rows: Sequence[dict[str, float]]) -> None:

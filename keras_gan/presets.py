@@ -1,6 +1,7 @@
 """Recipes and their registry; preset folders: saved models that anyone can load."""
 
 import contextlib
+import csv
 import fnmatch
 import importlib
 import json
@@ -8,7 +9,7 @@ import shutil
 import string
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,7 @@ def from_preset(name: str | Path, load_weights: bool = True) -> GAN:
     with _reading(folder / "config.json") as path:
         config = json.loads(path.read_text())
         _refuse_code(config)
+        _refuse_size(config, (folder / "model.weights.h5").stat().st_size)
         compile_config = config.pop("compile_config", None)
         gan = keras.saving.deserialize_keras_object(config, safe_mode=True)
         if not isinstance(gan, GAN):
@@ -179,6 +181,22 @@ def _refuse_code(config):
     if isinstance(config, (dict, list)):
         for part in config.values() if isinstance(config, dict) else config:
             _refuse_code(part)
+
+
+def _refuse_size(config, size):
+    """Raises ValueError if the networks have more weights than a file of that many bytes can hold.
+
+    Before they take memory: in the scope, variables have a shape, but no value yet.
+    """
+    build = keras.saving.deserialize_keras_object
+    with keras.StatelessScope(initialize_variables=False):
+        networks = [build(config["config"][part]) for part in ("generator", "discriminator")]
+    keras.src.backend.common.global_state.set_global_attribute("uninitialized_variables", [])
+    needed = sum(network.count_params() for network in networks)
+    if needed > size:  # Each takes a byte at the least.
+        raise ValueError(
+            f"its networks have {needed:,} weights, its file of weights {size:,} bytes"
+        )
 
 
 @contextlib.contextmanager
@@ -223,20 +241,23 @@ def find_preset(name: str | Path) -> Path:
     return folder
 
 
-def check_files(folder: Path) -> None:
-    """Raises ValueError unless the folder's files are those that its metadata tell of."""
+def check_files(folder: Path) -> list[str]:
+    """The names of a preset's files; ValueError unless they are those that its metadata tell of."""
     with _reading(folder / "metadata.json") as path:
         metadata = json.loads(path.read_text())
         if metadata["format"] > FORMAT:
             raise ValueError(f"its format {metadata['format']} needs a newer keras-gan")
         expected = {name: metadata["files"][name] for name in FILES}
-    for name in FILES:
+    for name, facts in expected.items():
         with _reading(folder / name) as path:
-            if file_facts(path) != expected[name]:
+            if file_facts(path) != facts:
                 raise ValueError("it is not what was saved, but was changed or cut short")
+    return list(metadata["files"])
 
 
-def save_to_preset(gan: GAN, folder: str | Path, **metadata) -> None:
+def save_to_preset(
+    gan: GAN, folder: str | Path, history: Sequence[dict[str, float]] = (), **metadata
+) -> None:
     """Writes a preset: config, weights, metadata, samples and a card; whole or not at all.
 
     Other files of the folder stay. The optimizers' state is not kept: use `gan.save` for that.
@@ -244,9 +265,13 @@ def save_to_preset(gan: GAN, folder: str | Path, **metadata) -> None:
     Args:
         gan: The model.
         folder: Where to; made if missing.
+        history: A row of numbers per epoch, `epoch` among them, for `training.csv` and
+            `curves.png`.
         **metadata: More entries of `metadata.json`, JSON values. Those that the card tells of:
             `paper`, `data`, `licence`, `epochs`, `seconds`, `scores`, `limits`.
     """
+    from keras_gan import pictures  # Which nobody needs who only loads.
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
@@ -259,14 +284,20 @@ def save_to_preset(gan: GAN, folder: str | Path, **metadata) -> None:
         facts = {"format": FORMAT, "name": folder.name, "backend": keras.backend.backend()}
         facts |= {"versions": _versions(), "device": engine.device_name()} | metadata
         if len(gan.sample_shape) == 3:
-            from keras_gan.pictures import image_grid, save_image
-
-            save_image(written / "samples.png", image_grid(gan.generate(64, seed=0)))
-        (written / "README.md").write_text(_card(facts))
+            pictures.save_image(
+                written / "samples.png", pictures.image_grid(gan.generate(64, seed=0))
+            )
+        if history:
+            pictures.save_curves(written / "curves.png", history)
+            with open(written / "training.csv", "w", newline="") as file:
+                writer = csv.DictWriter(file, list(history[0]))
+                writer.writeheader()
+                writer.writerows(history)
+        (written / "README.md").write_text(_card(facts, history))
         facts["files"] = {path.name: file_facts(path) for path in sorted(written.iterdir())}
         (written / "metadata.json").write_text(json.dumps(facts, indent=1))
-        for file in sorted(written.iterdir()):
-            file.replace(folder / file.name)
+        for path in sorted(written.iterdir()):
+            path.replace(folder / path.name)
     finally:
         shutil.rmtree(written, ignore_errors=True)
 
@@ -276,9 +307,10 @@ def _versions():
     return {name: sys.modules[name].__version__ for name in names if name in sys.modules}
 
 
-def _card(facts):
+def _card(facts, history):
     """The preset's README, with the front matter of the Hugging Face Hub."""
     told = {"paper": "none", "data": "not told", "licence": "other", "limits": "Not told."} | facts
+    told["curves"] = "![Losses and scores over the epochs](curves.png)" if history else ""
     scores = [f"- {name}: {value}" for name, value in facts.get("scores", {}).items()]
     told["scores"] = "\n".join(scores) or "Not measured."
     told["training"] = "\n".join(
@@ -295,5 +327,5 @@ def upload_preset(uri: str, folder: str | Path) -> None:
     Raises:
         ValueError: For a folder that is no whole preset.
     """
-    check_files(Path(folder))
-    hub.to_hugging_face(uri, folder, [*FILES, "metadata.json", "README.md", "samples.png", "*.csv"])
+    files = check_files(Path(folder))
+    hub.to_hugging_face(uri, folder, [*files, "metadata.json"])

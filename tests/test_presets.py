@@ -29,9 +29,11 @@ import pytest
 from conftest import BACKEND, ROOT, assert_equal, changed, fit, pictures, values
 from hypothesis import strategies as st
 from keras import layers
+from PIL import Image
 
 import keras_gan
 from keras_gan import GAN, files, hub, networks, presets
+from keras_gan.pictures import image_grid
 
 SHAPE = (8, 8, 1)
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
@@ -413,6 +415,40 @@ def test_archive_of_absurd_size(server, saved, monkeypatch):
     assert presets.find_preset(url)
 
 
+@pytest.mark.parametrize("name", [METADATA, WEIGHTS])
+def test_server_that_sends_more_than_it_told(name, server, saved, cache):
+    url = server.offer(saved[1])
+    body = (saved[1] / name).read_bytes()
+    server.page(f"/preset/{name}", body + b" " * (2 << 20))
+    message = refused(url)
+    assert name in message and "larger than" in message
+    assert not [path for path in cache.rglob("*") if path.is_file() and path.name != "lock"]
+    server.offer(saved[1])
+    assert_same(keras_gan.from_preset(url), saved[0])
+
+
+def test_folder_of_absurd_size(server, preset):
+    edit(preset / METADATA, lambda m: m["files"][WEIGHTS].update(size=5 << 30))
+    assert "GiB" in refused(server.offer(preset))
+
+
+def test_damaged_in_the_cache_is_fetched_anew(server, saved, cache):
+    url = server.offer(saved[1])
+    path = presets.find_preset(url) / WEIGHTS
+    path.write_bytes(path.read_bytes()[:-1])
+    assert_same(keras_gan.from_preset(url), saved[0])
+
+
+def test_layers_of_absurd_size_take_no_memory(preset):
+    def widen(config):
+        first, second = [x for x in generator_layers(config) if x["class_name"] == "Dense"]
+        first["config"]["units"] = second["build_config"]["input_shape"][1] = 10**11
+
+    edit(preset / CONFIG, widen)
+    rehash(preset)
+    assert "weights" in refused(preset)
+
+
 def test_unpacking_that_was_ended(server, saved, monkeypatch):
     url = server.page("/preset.zip", zipped(contents(saved[1])))
 
@@ -523,7 +559,6 @@ def test_hugging_face_client_missing(monkeypatch):
 
 
 def test_upload(hugging_face, saved, preset):
-    (preset / "training.csv").write_text("epoch,d_loss\n")
     (preset / "state_1.keras").write_bytes(b"of a run")
     (preset / "notes.txt").write_text("mine")
     keras_gan.upload_preset("hf://u/r", preset)
@@ -533,7 +568,7 @@ def test_upload(hugging_face, saved, preset):
         for entry in hugging_face.committed
         if entry["key"] == "file"
     }
-    assert found == contents(saved[1]) | {"training.csv": b"epoch,d_loss\n"}
+    assert found == contents(saved[1])
 
 
 def test_only_whole_presets_are_uploaded(hugging_face, preset):
@@ -964,6 +999,21 @@ def test_exported_generator_makes_the_same_images(format, saved, tmp_path):
 
 
 OLD = Path(__file__).parent / "data" / "preset_format_1"
+
+
+@pytest.mark.parametrize("name", keras_gan.list_presets())
+def test_bundled(name):
+    folder = presets.find_preset(name)
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 12 << 20
+    metadata = json.loads((folder / METADATA).read_text())
+    told = {"variant", "data", "data_sha256", "licence", "limits", "paper", "recipe", "scores"}
+    assert told <= metadata.keys() and metadata["name"] == name
+    for file, facts in metadata["files"].items():
+        assert files.file_facts(folder / file) == facts
+    samples = image_grid(keras_gan.from_preset(name).generate(64, seed=0))
+    with Image.open(folder / "samples.png") as committed:
+        distance = np.asarray(committed).astype("int16") - samples
+    assert abs(distance).max() <= 1 and (distance != 0).mean() < 1e-3  # Rounding, here and there.
 
 
 def test_old_preset_still_loads():
