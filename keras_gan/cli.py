@@ -216,11 +216,7 @@ def _evaluate(args):
         real, held_out = _splits(args.data, gan.sample_shape, count)
         metrics = report.default_metrics(gan.sample_shape, args.extractor)
         scores = report.report(gan, real, held_out, metrics, count, seeds, int(not args.json))
-    names = ("d_loss", "g_loss", "d_real", "d_fake")
-    verbose = 0 if args.json else "auto"
-    losses = gan.evaluate(held_out[:count], return_dict=True, verbose=verbose)
     about = {"preset": args.preset, "data": args.data, "backend": keras.backend.backend()}
-    about |= {name: losses[name] for name in names}
     if args.json:
         print(json.dumps(about | {"scores": scores}, indent=1))
         return

@@ -309,7 +309,7 @@ class GAN(engine.Trainer, keras.Model):
             validation_data = self._checked(held_out, None)
         if keep_on_device is True or (keep_on_device == "auto" and _fits_on_device(x)):
             x = ResidentArray(x, batch_size, shuffle)
-        elif hasattr(x, "shape") and not validation_split:
+        elif engine.loader and hasattr(x, "shape"):
             x, batch_size, shuffle = engine.loader(x, batch_size, shuffle)
         return super().fit(
             x, batch_size=batch_size, epochs=epochs, shuffle=shuffle,

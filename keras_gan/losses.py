@@ -6,6 +6,7 @@ bfloat16 logits keeps its digits. All losses are to be minimised.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -30,52 +31,34 @@ class AdversarialLoss(NamedTuple):
     generator: Callable[[Any], Any]
 
 
-def _mean(values):
-    return ops.mean(values)
+def _mean(function, logits):
+    return ops.mean(function(ops.cast(logits, "float32")))
 
 
-def _float32(logits):
-    return ops.cast(logits, "float32")
+# -log σ(x) = softplus(-x) and -log(1 - σ(x)) = softplus(x), finite for any finite logit.
+_softplus = partial(_mean, ops.softplus)
+_plain = partial(_mean, lambda logits: logits)
 
 
 def _cross_entropy(real_logits, fake_logits):
-    # -log σ(x) = softplus(-x) and -log(1 - σ(x)) = softplus(x), finite for any finite logit.
-    return _mean(ops.softplus(-_float32(real_logits))) + _mean(ops.softplus(_float32(fake_logits)))
-
-
-def _saturating(fake_logits):
-    return -_mean(ops.softplus(_float32(fake_logits)))
-
-
-def _non_saturating(fake_logits):
-    return _mean(ops.softplus(-_float32(fake_logits)))
+    return _softplus(-real_logits) + _softplus(fake_logits)
 
 
 def _half_square(logits, target):
-    return 0.5 * _mean(ops.square(_float32(logits) - target))
+    return _mean(lambda logits: 0.5 * ops.square(logits - target), logits)
 
 
-def _margins(real_logits, fake_logits):
-    return _mean(ops.relu(1.0 - _float32(real_logits))) + _mean(
-        ops.relu(1.0 + _float32(fake_logits))
-    )
-
-
-def _critic(real_logits, fake_logits):
-    return _mean(_float32(fake_logits)) - _mean(_float32(real_logits))
-
-
-def _negative_mean(fake_logits):
-    return -_mean(_float32(fake_logits))
+def _margin(logits):
+    return _mean(lambda logits: ops.relu(1.0 + logits), logits)
 
 
 LOSSES = {
     # E[log D(x)] + E[log(1 - D(G(z)))], maximised by D and minimised by G.
     # Goodfellow et al. 2014, arXiv:1406.2661, equation 1.
-    "minimax": AdversarialLoss(_cross_entropy, _saturating),
+    "minimax": AdversarialLoss(_cross_entropy, lambda fake: -_softplus(fake)),
     # The same discriminator; the generator maximises E[log D(G(z))], whose gradient does not
     # vanish while the discriminator wins. Goodfellow et al. 2014, section 3.
-    "non_saturating": AdversarialLoss(_cross_entropy, _non_saturating),
+    "non_saturating": AdversarialLoss(_cross_entropy, lambda fake: _softplus(-fake)),
     # Targets 0 for fake and 1 for real, 1 for the generator: a = 0, b = c = 1.
     # Mao et al. 2016, arXiv:1611.04076, equation 9.
     "least_squares": AdversarialLoss(
@@ -84,9 +67,13 @@ LOSSES = {
     ),
     # The negated estimate of the earth mover's distance; the critic must be kept Lipschitz.
     # Arjovsky et al. 2017, arXiv:1701.07875, equation 2.
-    "wasserstein": AdversarialLoss(_critic, _negative_mean),
+    "wasserstein": AdversarialLoss(
+        lambda real, fake: _plain(fake) - _plain(real), lambda fake: -_plain(fake)
+    ),
     # Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, equation 16.
-    "hinge": AdversarialLoss(_margins, _negative_mean),
+    "hinge": AdversarialLoss(
+        lambda real, fake: _margin(-real) + _margin(fake), lambda fake: -_plain(fake)
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """Recipes and their registry; preset folders: saved models that anyone can load."""
 
 import contextlib
+import copy
 import csv
 import fnmatch
 import importlib
@@ -188,9 +189,12 @@ def _refuse_size(config, size):
 
     Before they take memory: in the scope, variables have a shape, but no value yet.
     """
-    build = keras.saving.deserialize_keras_object
+    build, parts = (
+        keras.saving.deserialize_keras_object,
+        copy.deepcopy(config["config"]),
+    )  # It pops.
     with keras.StatelessScope(initialize_variables=False):
-        networks = [build(config["config"][part]) for part in ("generator", "discriminator")]
+        networks = [build(parts[name]) for name in ("generator", "discriminator")]
     keras.src.backend.common.global_state.set_global_attribute("uninitialized_variables", [])
     needed = sum(network.count_params() for network in networks)
     if needed > size:  # Each takes a byte at the least.

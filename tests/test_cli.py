@@ -227,7 +227,6 @@ def test_evaluate_tells_scores_with_their_protocol_and_floor(run, photos, capsys
     report = json.loads(capsys.readouterr().out)
     expected = {"preset": str(folder), "data": str(photos), "backend": BACKEND}
     assert expected.items() <= report.items()
-    assert all(np.isfinite(report[name]) for name in ("d_loss", "g_loss", "d_real", "d_fake"))
     score = report["scores"]["sliced_wasserstein_distance"]
     # Half of the 24 photos stand for the training images, the other half is held out.
     assert score["protocol"]["num_real"] == score["protocol"]["num_floor"] == 12
@@ -235,7 +234,7 @@ def test_evaluate_tells_scores_with_their_protocol_and_floor(run, photos, capsys
     assert 0 <= score["floor"] < score["mean"] and score["std"] > 0
     assert main(*command) == 0
     out = capsys.readouterr().out
-    assert "g_loss" in out and "(real images: " in out
+    assert "(real images: " in out
     assert "20 generated images, 2 seeds, against 12 real images" in out
 
 

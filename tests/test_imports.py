@@ -96,10 +96,12 @@ def test_zoo_imports_the_library(path):
 def test_engines_have_the_same_names():
     def public(path):
         nodes = ast.parse(path.read_text()).body
-        kinds = (ast.FunctionDef, ast.ClassDef)
-        return {n.name for n in nodes if isinstance(n, kinds) and not n.name.startswith("_")}
+        defined = {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+        targets = [t for n in nodes if isinstance(n, ast.Assign) for t in n.targets]
+        return defined | {t.id for t in targets if isinstance(t, ast.Name)}
 
     engines = [ROOT / "keras_gan" / "engine" / f"{backend}.py" for backend in BACKENDS]
     needed = {"Trainer", "value_and_grad", "input_gradient", "apply", "normal", "uniform"}
+    needed |= {"batch_norm", "device_name", "enable_compilation_cache", "free_memory", "loader"}
     for path in [*engines, Path(engines[0]).with_name("inference.py")]:
         assert needed <= public(path), name(path)

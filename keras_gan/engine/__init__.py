@@ -2,9 +2,9 @@
 
 `Trainer` is a mixin for `keras.Model` that fits the one train step to what Keras expects of
 `train_step` on the backend at hand and compiles it. `value_and_grad`, `input_gradient`, `apply`,
-`normal` and `uniform` are what the step is written with, `batch_norm` what the networks are
-(None where Keras' own is as fast); the other names serve what is around it. One module is
-imported, the one of the backend that Keras runs on.
+`normal` and `uniform` are what the step is written with, `batch_norm` what the networks are; the
+other names serve what is around it. `batch_norm` and `loader` are None where Keras' own are as
+fast. One module is imported, the one of the backend that Keras runs on.
 """
 
 import importlib

@@ -38,12 +38,8 @@ def batch_norm(x, scale, offset, epsilon):
     return y, mean, variance * (count - 1) / count
 
 
-def normal(shape, seed):
-    return keras.random.normal(shape, seed=seed)
-
-
-def uniform(shape, seed):
-    return keras.random.uniform(shape, seed=seed)
+normal = keras.random.normal
+uniform = keras.random.uniform
 
 
 def enable_compilation_cache(folder):

@@ -21,6 +21,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from keras_gan.engine.scopes import copied_scope, pure_step
 
+loader = None  # Arrays come as fast through Keras' own.
 # Seconds of eager steps before "auto" tries to compile. On a CPU that is about what compiling
 # takes, so that a short run does not pay for it and a long one at most doubles its first minute.
 PATIENCE = {"cpu": 30.0, "cuda": 0.0}
@@ -89,10 +90,6 @@ def enable_compilation_cache(folder):
     """Keeps compiled steps in `folder`, so that the next start of the same training finds them."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
     torch._inductor.config.fx_graph_cache = True
-
-
-def loader(array, batch_size, shuffle):
-    return array, batch_size, shuffle  # Keras' own way to feed arrays.
 
 
 def device_name():
