@@ -184,6 +184,8 @@ class RunFolder(keras.callbacks.Callback):
         if name:
             best = min(self.rows, key=lambda row: row[name])
             facts["scores"] = {name: {"best": best[name], "final": self.rows[-1][name]}}
+            # That of the first metric, after the means of the losses.
+            facts["scores"][name]["protocol"] = getattr(self.model.metrics[1], "protocol", None)
             if best is self.rows[-1]:
                 presets.save_to_preset(self.model, self.folder / "best", self.rows, **facts)
         presets.save_to_preset(self.model, self.folder, self.rows, **facts)

@@ -272,7 +272,8 @@ def save_to_preset(
         history: A row of numbers per epoch, `epoch` among them, for `training.csv` and
             `curves.png`.
         **metadata: More entries of `metadata.json`, JSON values. Those that the card tells of:
-            `paper`, `data`, `licence`, `epochs`, `seconds`, `scores`, `limits`.
+            `paper`, `data`, `licence`, `epochs`, `seconds`, `limits`, and `scores`, by name a dict
+            of numbers and perhaps its `protocol`.
     """
     from keras_gan import pictures  # Which nobody needs who only loads.
 
@@ -315,7 +316,10 @@ def _card(facts, history):
     """The preset's README, with the front matter of the Hugging Face Hub."""
     told = {"paper": "none", "data": "not told", "licence": "other", "limits": "Not told."} | facts
     told["curves"] = "![Losses and scores over the epochs](curves.png)" if history else ""
-    scores = [f"- {name}: {value}" for name, value in facts.get("scores", {}).items()]
+    scores = [
+        f"- {name}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items() if k != "protocol")
+        for name, values in facts.get("scores", {}).items()
+    ]
     told["scores"] = "\n".join(scores) or "Not measured."
     told["training"] = "\n".join(
         f"- {key}: {facts[key]}" for key in ("epochs", "seconds", "seed", "backend", "device")

@@ -244,6 +244,8 @@ def test_score_keeps_the_best_epoch_too(photos, tmp_path, capsys):
     name = "val_sliced_wasserstein_distance"
     scores = [row[name] for row in rows(folder)]
     metadata = [json.loads((f / "metadata.json").read_text()) for f in (folder, folder / "best")]
+    protocol = metadata[0]["scores"][name].pop("protocol")
+    assert protocol["num_real"] == protocol["num_generated"] > 0
     assert metadata[0]["scores"] == {name: {"best": min(scores), "final": scores[-1]}}
     assert metadata[1]["epochs"] == 1 + scores.index(min(scores))
     assert from_preset(folder / "best").generate(1).shape == (1, 8, 8, 3)

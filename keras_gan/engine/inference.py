@@ -5,7 +5,7 @@ import keras
 
 def _refuse(*args, **kwargs):
     raise RuntimeError(
-        f"Keras' {keras.backend.backend()} backend cannot compute gradients, which training needs; "
+        f"Keras' {keras.backend.backend()} backend cannot compute gradients, which fit needs; "
         "set KERAS_BACKEND to tensorflow, torch or jax before importing keras."
     )
 
