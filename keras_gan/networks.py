@@ -43,11 +43,12 @@ class BatchNormalization(layers.BatchNormalization):
     """
 
     def call(self, inputs, training=None, mask=None):
-        is_map = len(inputs.shape) == 4 and self.axis == -1
-        if not (training and self.trainable and is_map and engine.batch_norm):
+        plain = self.scale and self.center and not (self.renorm or self.synchronized)
+        plain = plain and len(inputs.shape) == 4 and self.axis == -1
+        if not (training and self.trainable and plain and engine.batch_norm):
             return super().call(inputs, training=training, mask=mask)
-        x = ops.cast(inputs, "float32")
-        y, mean, variance = engine.batch_norm(x, self.gamma, self.beta, self.epsilon)
+        x, gamma, beta = (ops.cast(v, "float32") for v in (inputs, self.gamma, self.beta))
+        y, mean, variance = engine.batch_norm(x, gamma, beta, self.epsilon)
         for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + new * (1.0 - self.momentum))
         return ops.cast(y, self.compute_dtype)
