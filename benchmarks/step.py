@@ -56,26 +56,10 @@ def measure(options):
         gan.compile(**clone, jit_compile=setting)
         size = options.batch_size * gan.discriminator_steps
         images = random.integers(0, 256, (size * options.steps, *shape), dtype="uint8")
-        sides[f"fit, jit_compile={jit}"] = _fit(gan, images, size)
+        sides[f"fit, jit_compile={jit}"] = fit_side(gan, images, size)
         sides[f"bare step, jit_compile={jit}"] = _bare(gan, images, size)
-    native = importlib.import_module(f"benchmarks.native_{BACKEND}")
-    # The other frameworks choose the accelerator by themselves.
-    device = {"device": "cuda"} if BACKEND == "torch" and _cuda() else {}
-    for mode in native.MODES:
-        try:
-            loop = native.Loop(describe(gan), mode, **device)
-        except ValueError:
-            continue  # The framework cannot do that, as the loop says.
-        sides[f"native {mode}"] = _native(loop, images, size)
-    times = {name: [] for name in sides}
-    for side in sides.values():
-        side()  # Compiles and warms up.
-        side()
-    for _ in range(options.rounds):
-        for name, side in sides.items():
-            start = time.perf_counter()
-            side()
-            times[name].append((time.perf_counter() - start) / options.steps * 1e3)
+    sides |= native_sides(gan, images, size)[0]
+    times = interleave(sides, options.rounds, options.steps)
     medians = {name: statistics.median(t) for name, t in times.items()}
     best = min(value for name, value in medians.items() if name.startswith("native"))
     return {
@@ -91,11 +75,41 @@ def measure(options):
     }
 
 
+def native_sides(gan, images, size, modes=None):
+    """What runs each native loop over the images, and why a loop is missing, both by mode."""
+    native = importlib.import_module(f"benchmarks.native_{BACKEND}")
+    # The other frameworks choose the accelerator by themselves.
+    device = {"device": "cuda"} if _cuda() else {}
+    sides, missing = {}, {}
+    for mode in native.MODES if modes is None else modes:
+        try:
+            loop = native.Loop(describe(gan), mode, **device)
+        except ValueError as error:  # The framework cannot do that.
+            missing[f"native {mode}"] = str(error)
+        else:
+            sides[f"native {mode}"] = _native(loop, images, size)
+    return sides, missing
+
+
+def interleave(sides, rounds, steps, warm_ups=2):
+    """Milliseconds per step of each side in each round; `steps` is what one call takes."""
+    times = {name: [] for name in sides}
+    for _ in range(warm_ups):  # The first call compiles.
+        for side in sides.values():
+            side()
+    for _ in range(rounds):
+        for name, side in sides.items():
+            start = time.perf_counter()
+            side()
+            times[name].append((time.perf_counter() - start) / steps * 1e3)
+    return times
+
+
 def _cuda():
     return BACKEND == "torch" and importlib.import_module("torch").cuda.is_available()
 
 
-def _fit(gan, images, size):
+def fit_side(gan, images, size):
     return lambda: gan.fit(images, batch_size=size, epochs=1, verbose=0)
 
 

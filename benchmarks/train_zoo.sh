@@ -3,7 +3,8 @@
 #
 #   KERAS_BACKEND=tensorflow bash benchmarks/train_zoo.sh FOLDER
 #
-# Hours on two CPU cores; started again, it goes on. Look at FOLDER/*/samples.png.
+# Hours on two CPU cores; started again, it goes on. Look at FOLDER/*/samples.png; then
+# `python -m benchmarks.bundle FOLDER/VARIANT VARIANT_fashion_mnist` makes a bundled preset.
 set -euo pipefail
 folder=${1:?a folder for the runs}
 
