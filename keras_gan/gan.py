@@ -413,11 +413,11 @@ class GAN(engine.Trainer, keras.Model):
         self._serving(ops.zeros((1, *self.latent_shape)))  # Some formats need one call before.
         self._serving.export(filepath, format=format, **kwargs)
 
-    def save_to_preset(self, folder, **metadata):
-        """Writes a preset folder, which `keras_gan.from_preset` loads on any backend."""
+    def save_to_preset(self, folder, history=(), **metadata):
+        """Writes a preset folder, as `keras_gan.presets.save_to_preset` tells."""
         from keras_gan.presets import save_to_preset  # That module builds on this one.
 
-        save_to_preset(self, folder, **metadata)
+        save_to_preset(self, folder, history, **metadata)
 
     def _generated(self, random, size):
         # NumPy's generator gives the same latents whatever the backend.
