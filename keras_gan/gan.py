@@ -151,11 +151,13 @@ class GAN(engine.Trainer, keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            key: keras.saving.deserialize_keras_object(value, custom_objects)
-            for key, value in config.items()
-            if isinstance(value, dict)
-        }
+        def build(part):
+            return keras.saving.deserialize_keras_object(copy.deepcopy(part), custom_objects)
+
+        parts = {key: build(part) for key, part in config.items() if isinstance(part, dict)}
+        if "generator" in parts:
+            # For the average: to serialize the network, Keras would import TensorFlow, for seconds.
+            parts["generator"].twin = partial(build, config["generator"])
         return cls(**(config | parts))
 
     @property
@@ -575,7 +577,7 @@ def _shapes(generator, discriminator):
 
 def _frozen_copy(network):
     """A copy of a network with the same weights that no optimizer trains."""
-    twin = network.__class__.from_config(network.get_config())
+    twin = getattr(network, "twin", lambda: type(network).from_config(network.get_config()))()
     twin.build(network.input_shape)
     twin.set_weights(network.get_weights())
     twin.trainable = False

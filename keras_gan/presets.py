@@ -154,7 +154,9 @@ def from_preset(name: str | Path, load_weights: bool = True) -> GAN:
     with _reading(folder / "config.json") as path:
         config = json.loads(path.read_text())
         _refuse_code(config)
-        _refuse_size(config, (folder / "model.weights.h5").stat().st_size)
+        networks = _networks(config["config"], (folder / "model.weights.h5").stat().st_size)
+        if load_weights:
+            config["config"] |= networks
         compile_config = config.pop("compile_config", None)
         gan = keras.saving.deserialize_keras_object(config, safe_mode=True)
         if not isinstance(gan, GAN):
@@ -184,23 +186,36 @@ def _refuse_code(config):
             _refuse_code(part)
 
 
-def _refuse_size(config, size):
-    """Raises ValueError if the networks have more weights than a file of that many bytes can hold.
+def _networks(config, size):
+    """The networks of a config, by name, made for a file's values: with zeros for weights.
 
-    Before they take memory: in the scope, variables have a shape, but no value yet.
+    Random ones would be drawn for nothing, which takes JAX seconds to compile.
+
+    Raises:
+        ValueError: If they have more weights than a file of that many bytes can hold.
     """
-    build, parts = (
-        keras.saving.deserialize_keras_object,
-        copy.deepcopy(config["config"]),
-    )  # It pops.
-    with keras.StatelessScope(initialize_variables=False):
-        networks = [build(parts[name]) for name in ("generator", "discriminator")]
-    keras.src.backend.common.global_state.set_global_attribute("uninitialized_variables", [])
-    needed = sum(network.count_params() for network in networks)
+    state = keras.src.backend.common.global_state
+    variables: list = []
+    state.set_global_attribute("uninitialized_variables", variables)
+    try:  # In the scope, variables have a shape, but take no memory yet.
+        with keras.StatelessScope(initialize_variables=False):
+            generator, average, discriminator = (
+                keras.saving.deserialize_keras_object(copy.deepcopy(config[name]))
+                for name in ("generator", "generator", "discriminator")
+            )
+    finally:
+        state.set_global_attribute("uninitialized_variables", [])
+    needed = generator.count_params() + discriminator.count_params()
     if needed > size:  # Each takes a byte at the least.
         raise ValueError(
             f"its networks have {needed:,} weights, its file of weights {size:,} bytes"
         )
+    for variable in variables:
+        if variable.trainable:  # The others are seeds, and statistics that start alike.
+            variable._initializer = keras.initializers.Zeros()
+        variable._deferred_initialize()
+    generator.twin = lambda: average
+    return {"generator": generator, "discriminator": discriminator}
 
 
 @contextlib.contextmanager

@@ -33,6 +33,17 @@ def test_import_loads_only_the_chosen_backend(backend, tmp_path):
 
 
 @pytest.mark.cross
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_loading_a_preset_loads_no_other_backend(backend, tmp_path):
+    # Keras loads TensorFlow where it serializes a network, which costs seconds.
+    name = "import keras, keras_gan; name = keras_gan.list_presets()[0]"
+    before = loaded_by(name, backend, tmp_path)
+    loaded = loaded_by(f"{name}; keras_gan.from_preset(name)", backend, tmp_path)
+    assert "keras_gan.zoo" in loaded
+    assert not (loaded - before) & FRAMEWORKS
+
+
+@pytest.mark.cross
 def test_listing_models_does_not_build_any(tmp_path):
     code = "import keras_gan; print(keras_gan.list_models())"
     names = ast.literal_eval(python("jax", "-c", code, cwd=tmp_path).splitlines()[-1])
