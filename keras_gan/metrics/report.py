@@ -7,19 +7,12 @@ import keras
 import numpy as np
 
 from keras_gan.files import content_key
-from keras_gan.metrics.streaming import (
-    ClassScore,
-    FrechetDistance,
-    ImageMetric,
-    KernelDistance,
-    PrecisionRecall,
-    SlicedWassersteinDistance,
-)
+from keras_gan.metrics import streaming
 
 BATCH = 1000
 
 
-def default_metrics(image_shape, extractor=None) -> list[ImageMetric]:
+def default_metrics(image_shape, extractor=None) -> list[streaming.ImageMetric]:
     """The metrics that make sense for images of a shape.
 
     Args:
@@ -29,27 +22,25 @@ def default_metrics(image_shape, extractor=None) -> list[ImageMetric]:
     """
     if extractor is None and tuple(image_shape) == (28, 28, 1):
         extractor = "fashion_mnist_classifier"
-    if extractor is None:
-        return [SlicedWassersteinDistance()]
-    metrics = [FrechetDistance(extractor), KernelDistance(extractor), PrecisionRecall(extractor)]
+    kinds: list = []
+    if extractor is not None:
+        kinds = [streaming.FrechetDistance, streaming.KernelDistance, streaming.PrecisionRecall]
     if extractor == "fashion_mnist_classifier":
-        metrics.append(ClassScore(extractor))
-    return [*metrics, SlicedWassersteinDistance()]
+        kinds.append(streaming.ClassScore)
+    return [*(kind(extractor) for kind in kinds), streaming.SlicedWassersteinDistance()]
 
 
 def score(
-    metrics: Sequence[ImageMetric], real, others, real_key: str | None = None
+    metrics: Sequence[streaming.ImageMetric], real, others, real_key: str | None = None
 ) -> list[dict[str, float]]:
     """Each metric's values between two arrays of images `(n, H, W, C)`, each with its own n."""
     for metric in metrics:
         metric.begin(real_key)
     # All metrics see a batch before the next one comes: an extractor that they share reads it once.
-    for start in range(0, len(real), BATCH):
+    for start in range(0, max(len(real), len(others)), BATCH):
+        sides = [x[start : start + BATCH] if start < len(x) else None for x in (real, others)]
         for metric in metrics:
-            metric.update_state(real[start : start + BATCH], None)
-    for start in range(0, len(others), BATCH):
-        for metric in metrics:
-            metric.update_state(None, others[start : start + BATCH])
+            metric.update_state(*sides)
     values = {metric: metric.result() for metric in metrics}
     return [v if isinstance(v, dict) else {metric.name: v} for metric, v in values.items()]
 
@@ -58,7 +49,7 @@ def report(
     gan,
     real,
     held_out,
-    metrics: Sequence[ImageMetric],
+    metrics: Sequence[streaming.ImageMetric],
     num_images: int = 10_000,
     seeds: Iterable[int] = range(3),
     verbose: int = 1,
@@ -92,11 +83,11 @@ def report(
         for protocol in protocols:
             protocol["num_floor"] = len(held_out[:num_images])
     table = {}
-    for index, (protocol, floors) in enumerate(zip(protocols, all_floors, strict=True)):
-        facts = {"protocol": protocol}
-        for name in runs[0][index]:
-            values = [run[index][name] for run in runs]
-            table[name] = {"mean": float(np.mean(values)), "std": float(np.std(values)), **facts}
+    for protocol, floors, *scores in zip(protocols, all_floors, *runs, strict=True):
+        for name in scores[0]:
+            values = [score[name] for score in scores]
+            table[name] = {"mean": float(np.mean(values)), "std": float(np.std(values))}
+            table[name]["protocol"] = protocol
             if floors:
                 table[name]["floor"] = floors[name]
     return table

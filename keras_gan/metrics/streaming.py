@@ -58,10 +58,8 @@ class ImageMetric(keras.metrics.Metric):
         """All that fixes the meaning of the number, for logs and tables."""
         facts = {"metric": self.title, "extractor": getattr(self.extractor, "name", None)}
         facts |= {"resize": getattr(self.extractor, "resize", "none"), **self.options}
-        return facts | {
-            "num_real": int(self._real.count),
-            "num_generated": int(self._generated.count),
-        }
+        sides = {"num_real": self._real, "num_generated": self._generated}
+        return facts | {name: int(side.count) for name, side in sides.items()}
 
     def reset_state(self) -> None:
         self._real, self._generated = self._summary(), self._summary()
@@ -97,17 +95,14 @@ class ImageMetric(keras.metrics.Metric):
             raise ValueError(f"{need}; got {real} real and {generated} generated.")
         value = self._measure(self._real, self._generated)
         if self._cache and self.needs_real:
-            self._save(self._cache)
+            try:
+                with replacing(self._cache) as part:
+                    np.savez(part, **self._real.state())
+            except OSError as error:  # A full disk or a read-only home costs time, not the score.
+                warnings.warn(f"{self.name} could not keep its statistics: {error}", stacklevel=2)
         if isinstance(value, dict) and self.name != self.title:
             return {f"{self.name}_{key}": part for key, part in value.items()}
         return value
-
-    def _save(self, path):
-        try:
-            with replacing(path) as part:
-                np.savez(part, **self._real.state())
-        except OSError as error:  # A full disk or a read-only home costs time, not the score.
-            warnings.warn(f"{self.name} could not keep its statistics: {error}", stacklevel=3)
 
     def get_config(self):
         config = {"name": self.name, **self.options}
