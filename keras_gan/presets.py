@@ -6,7 +6,6 @@ import csv
 import fnmatch
 import importlib
 import json
-import shutil
 import string
 import sys
 import tempfile
@@ -102,19 +101,10 @@ def create_model(name: str, image_shape=(28, 28, 1), seed=None, metrics=None, **
         ValueError: For an unknown name or an impossible shape.
     """
     recipe = get_recipe(name)
-    settings = {
-        "loss": recipe.loss,
-        "penalty": recipe.penalty,
-        "discriminator_steps": recipe.discriminator_steps,
-        "ema_momentum": recipe.ema_momentum,
-        "name": name,
-    }
-    gan = GAN(
-        recipe.generator(image_shape),
-        recipe.discriminator(image_shape),
-        seed=seed,
-        **(settings | options),
-    )
+    fields = ("loss", "penalty", "discriminator_steps", "ema_momentum")
+    options = {field: getattr(recipe, field) for field in fields} | options
+    networks = recipe.generator(image_shape), recipe.discriminator(image_shape)
+    gan = GAN(*networks, seed=seed, name=name, **options)
     gan.compile(recipe.generator_optimizer(), recipe.discriminator_optimizer(), metrics)
     return gan
 
@@ -205,11 +195,9 @@ def _networks(config, size):
             )
     finally:
         state.set_global_attribute("uninitialized_variables", [])
-    needed = generator.count_params() + discriminator.count_params()
-    if needed > size:  # Each takes a byte at the least.
-        raise ValueError(
-            f"its networks have {needed:,} weights, its file of weights {size:,} bytes"
-        )
+    count = generator.count_params() + discriminator.count_params()
+    if count > size:  # Each takes a byte at the least.
+        raise ValueError(f"its networks have {count:,} weights, its file of weights {size:,} bytes")
     for variable in variables:
         if variable.trainable:  # The others are seeds, and statistics that start alike.
             variable._initializer = keras.initializers.Zeros()
@@ -294,8 +282,8 @@ def save_to_preset(
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    written = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
-    try:
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as part:
+        written = Path(part)
         config = keras.saving.serialize_keras_object(gan)
         (written / "config.json").write_text(json.dumps(config, indent=1))
         bare = GAN.from_config(gan.get_config())
@@ -304,9 +292,8 @@ def save_to_preset(
         facts = {"format": FORMAT, "name": folder.name, "backend": keras.backend.backend()}
         facts |= {"versions": _versions(), "device": engine.device_name()} | metadata
         if len(gan.sample_shape) == 3:
-            pictures.save_image(
-                written / "samples.png", pictures.image_grid(gan.generate(64, seed=0))
-            )
+            samples = pictures.image_grid(gan.generate(64, seed=0))
+            pictures.save_image(written / "samples.png", samples)
         if history:
             pictures.save_curves(written / "curves.png", history)
             with open(written / "training.csv", "w", newline="") as file:
@@ -318,8 +305,6 @@ def save_to_preset(
         (written / "metadata.json").write_text(json.dumps(facts, indent=1))
         for path in sorted(written.iterdir()):
             path.replace(folder / path.name)
-    finally:
-        shutil.rmtree(written, ignore_errors=True)
 
 
 def _versions():
@@ -336,10 +321,8 @@ def _card(facts, history):
         for name, values in facts.get("scores", {}).items()
     ]
     told["scores"] = "\n".join(scores) or "Not measured."
-    told["training"] = "\n".join(
-        f"- {key}: {facts[key]}" for key in ("epochs", "seconds", "seed", "backend", "device")
-        if key in facts
-    )  # fmt: skip
+    keys = ("epochs", "seconds", "seed", "backend", "device")
+    told["training"] = "\n".join(f"- {key}: {facts[key]}" for key in keys if key in facts)
     template = string.Template(Path(__file__).with_name("data").joinpath("card.md").read_text())
     return template.safe_substitute(told)
 
