@@ -17,20 +17,16 @@ from pathlib import Path
 from keras_gan.files import MAX_BYTES, fetch, home
 
 LOOPBACK = ("localhost", "127.0.0.1")
+FETCHED = ["*.json", "model.weights.h5", "*.md", "*.png", "*.csv"]
 FILE = r"\w[\w.-]*"  # Names that stay in their folder, whatever the system and the URL.
 
 
 def from_hugging_face(uri: str) -> Path:
     """The folder of `hf://user/repository[@revision]`, from the cache if there is no network."""
-    repository, revision = _repository(uri)
-    client = _client()
+    place, client = _place(uri), _client()
+    cache = home() / "hub"
     try:
-        folder = client.snapshot_download(
-            repository,
-            revision=revision,
-            cache_dir=home() / "hub",
-            allow_patterns=["*.json", "model.weights.h5", "*.md", "*.png", "*.csv"],
-        )
+        folder = client.snapshot_download(**place, cache_dir=cache, allow_patterns=FETCHED)
     except Exception as error:  # The client's own, those of its network library, and any OSError.
         reason = ". ".join(" ".join(str(error).split()).split(". ")[:2])  # Advice follows.
         raise ConnectionError(f"{uri} could not be fetched: {reason}.") from error
@@ -39,21 +35,19 @@ def from_hugging_face(uri: str) -> Path:
 
 def to_hugging_face(uri: str, folder, patterns: list[str]) -> None:
     """Uploads the files that match to `hf://user/repository`, made if missing."""
-    repository, revision = _repository(uri)
-    api = _client().HfApi()
-    api.create_repo(repository, exist_ok=True)
-    api.upload_folder(
-        repo_id=repository, folder_path=str(folder), revision=revision, allow_patterns=patterns
-    )
+    place, api = _place(uri), _client().HfApi()
+    api.create_repo(place["repo_id"], exist_ok=True)
+    api.upload_folder(**place, folder_path=str(folder), allow_patterns=patterns)
 
 
-def _repository(uri):
+def _place(uri):
+    """Repository and revision, as the client's functions take them."""
     repository, _, revision = uri.removeprefix("hf://").partition("@")
     if not uri.startswith("hf://") or repository.count("/") != 1:
         raise ValueError(
             f"Write hf://user/repository or hf://user/repository@revision, not {uri!r}."
         )
-    return repository, revision or None
+    return {"repo_id": repository, "revision": revision or None}
 
 
 def _client():
