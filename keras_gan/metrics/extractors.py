@@ -147,6 +147,5 @@ def _load(source: str) -> Extractor:
         return load_inception(source)
     if path.suffix != ".keras" or not path.is_file():
         raise ValueError(f"There is no such file or extractor: {closest(source, NAMES)}")
-    return Extractor(
-        keras.saving.load_model(path, compile=False), path.stem, source, file_facts(path)["sha256"]
-    )
+    model = keras.saving.load_model(path, compile=False)
+    return Extractor(model, path.stem, source, file_facts(path)["sha256"])

@@ -1,6 +1,6 @@
 """Scores of a model with all that is needed to trust them: protocol, spread and floor."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ from keras_gan.files import content_key
 from keras_gan.metrics import streaming
 
 BATCH = 1000
+Metrics = Sequence[streaming.ImageMetric]
 
 
 def default_metrics(image_shape, extractor=None) -> list[streaming.ImageMetric]:
@@ -30,9 +31,7 @@ def default_metrics(image_shape, extractor=None) -> list[streaming.ImageMetric]:
     return [*(kind(extractor) for kind in kinds), streaming.SlicedWassersteinDistance()]
 
 
-def score(
-    metrics: Sequence[streaming.ImageMetric], real, others, real_key: str | None = None
-) -> list[dict[str, float]]:
+def score(metrics: Metrics, real, others, real_key: str | None = None) -> list[dict[str, float]]:
     """Each metric's values between two arrays of images `(n, H, W, C)`, each with its own n."""
     for metric in metrics:
         metric.begin(real_key)
@@ -46,13 +45,7 @@ def score(
 
 
 def report(
-    gan,
-    real,
-    held_out,
-    metrics: Sequence[streaming.ImageMetric],
-    num_images: int = 10_000,
-    seeds: Iterable[int] = range(3),
-    verbose: int = 1,
+    gan, real, held_out, metrics: Metrics, num_images: int = 10_000, seeds=range(3), verbose=1
 ) -> dict[str, dict[str, Any]]:
     """Scores generated images against real ones, beside the floor that real images reach.
 
