@@ -11,6 +11,7 @@ import os
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -65,7 +66,17 @@ def load(name: str, split="train", labels=False) -> np.ndarray | tuple[np.ndarra
     >>> load("fashion_mnist_10k").shape
     (10000, 28, 28, 1)
     """
-    images, classes = _load_pair(name, split)
+    if name not in _NAMES:
+        raise ValueError(f"No data set is called {closest(name, _NAMES)}")
+    if split not in _SPLIT_STEMS:
+        raise ValueError(f"split must be 'train' or 'test', not {split!r}.")
+    stem = _SPLIT_STEMS[split]
+    if name == "fashion_mnist_10k":
+        images, classes = _read_idx_pair(_BUNDLED, name)
+    elif name == "fashion_mnist" and (_DEBIAN / f"{stem}-images-idx3-ubyte.gz").exists():
+        images, classes = _read_idx_pair(_DEBIAN, stem)
+    else:
+        images, classes = _load_from_keras(name, split)
     return (images, classes) if labels else images
 
 
@@ -95,7 +106,7 @@ def open_images(
         OSError: a named set could not be downloaded.
     """
     if name_or_folder in _NAMES:
-        images, _ = _load_pair(str(name_or_folder), split)
+        images: Any = load(str(name_or_folder), split)
         size = images.shape[1:3] if image_size is None else image_size
         shape = _image_shape(size, images.shape[3] if channels is None else channels)
         return _reshape(images, shape)
@@ -282,21 +293,8 @@ def _image_shape(image_size: int | tuple[int, ...], channels: int) -> tuple[int,
     return (*size, channels)
 
 
-def _load_pair(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images `(n, height, width, channels)` and labels `(n,)` of a named set, both `uint8`."""
-    if name not in _NAMES:
-        raise ValueError(f"No data set is called {closest(name, _NAMES)}")
-    if split not in _SPLIT_STEMS:
-        raise ValueError(f"split must be 'train' or 'test', not {split!r}.")
-    if name == "fashion_mnist_10k":
-        return _read_idx_pair(_BUNDLED, name)
-    stem = _SPLIT_STEMS[split]
-    if name == "fashion_mnist" and (_DEBIAN / f"{stem}-images-idx3-ubyte.gz").exists():
-        return _read_idx_pair(_DEBIAN, stem)
-    return _load_from_keras(name, split)
-
-
 def _load_from_keras(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images `(n, height, width, channels)` and labels `(n,)` of a named set, both `uint8`."""
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises a plain Exception for a failed download.
