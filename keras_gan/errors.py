@@ -41,7 +41,11 @@ def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
         if dtype != "uint8" and len(sample_shape) == 3:
             raise TypeError(f"Images are uint8 in 0…255 or floats in −1…1; got {dtype}.")
         return
-    low, high = _extremes(samples)
+    # In chunks, so that no temporary of the data's size is made; NaN wins min and max.
+    starts = range(0, len(samples), 4096)
+    chunks = (np.asarray(samples[start : start + 4096], "float32") for start in starts)
+    extremes = [(chunk.min(), chunk.max()) for chunk in chunks]
+    low, high = float(np.min(extremes)), float(np.max(extremes))
     if not np.isfinite([low, high]).all():
         raise ValueError("The data holds NaN or infinity; remove or mend those samples.")
     if len(sample_shape) == 3 and (low < -1.001 or high > 1.001):
@@ -49,10 +53,3 @@ def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
             f"Float images must lie in −1…1; got values from {low:.4g} to {high:.4g}. "
             "Give uint8 images, or scale them with images / 127.5 - 1."
         )
-
-
-def _extremes(samples, chunk=4096):
-    # In chunks, so that no temporary of the data's size is made; NaN wins min and max.
-    parts = (np.asarray(samples[i : i + chunk], "float32") for i in range(0, len(samples), chunk))
-    extremes = [(part.min(), part.max()) for part in parts]
-    return float(np.min(extremes)), float(np.max(extremes))
