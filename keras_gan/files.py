@@ -43,9 +43,7 @@ def file_facts(path: Path) -> dict:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": file.tell()}
 
 
-def fetch(
-    url: str, path: Path, sha256: str | None = None, limit: int = MAX_BYTES, timeout: float = 30.0
-) -> None:
+def fetch(url: str, path: Path, sha256: str | None = None, limit: int = MAX_BYTES) -> None:
     """Downloads `url` to `path` and shows the progress. After a cut, the next call goes on there.
 
     Raises:
@@ -59,7 +57,7 @@ def fetch(
     remedy = f"Try again, or put the file there yourself: {path}"
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as reply:
+        with urllib.request.urlopen(request, timeout=30) as reply:
             resumed = reply.status == http.HTTPStatus.PARTIAL_CONTENT
             size = int(reply.headers.get("Content-Length", 0))
             progress = keras.utils.Progbar(size or None, unit_name="byte")
@@ -77,7 +75,7 @@ def fetch(
         error.close()
         part.unlink(missing_ok=True)  # What lies there is not the start of what is offered.
         if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            fetch(url, path, sha256, limit, timeout)
+            fetch(url, path, sha256, limit)
             return
         raise ConnectionError(f"Could not fetch {url}: {error}. {remedy}") from error
     except (OSError, http.client.HTTPException) as error:
