@@ -44,9 +44,8 @@ def _place(uri):
     """Repository and revision, as the client's functions take them."""
     repository, _, revision = uri.removeprefix("hf://").partition("@")
     if not uri.startswith("hf://") or repository.count("/") != 1:
-        raise ValueError(
-            f"Write hf://user/repository or hf://user/repository@revision, not {uri!r}."
-        )
+        form = "hf://user/repository"
+        raise ValueError(f"Write {form} or {form}@revision, not {uri!r}.")
     return {"repo_id": repository, "revision": revision or None}
 
 
