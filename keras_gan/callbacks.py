@@ -36,7 +36,6 @@ class SampleGrid(keras.callbacks.Callback):
         self.folder, self.num, self.seed = Path(folder), num, seed
 
     def on_epoch_end(self, epoch, logs=None):
-        self.folder.mkdir(parents=True, exist_ok=True)
         save_image(self.path(epoch), image_grid(self.model.generate(self.num, seed=self.seed)))
 
     def path(self, epoch: int) -> Path:
@@ -105,10 +104,8 @@ class StopAtThreshold(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
         if self.monitor not in logs:
-            raise ValueError(
-                f"There is no {closest(self.monitor, logs)} Distances need compile(metrics=[…]) "
-                "and fit(validation_data=…)."
-            )
+            need = "Distances need compile(metrics=[…]) and fit(validation_data=…)."
+            raise ValueError(f"There is no {closest(self.monitor, logs)} {need}")
         self.model.stop_training |= float(logs[self.monitor]) <= self.threshold
 
 
@@ -135,10 +132,6 @@ class RunFolder(keras.callbacks.Callback):
         self.grid = SampleGrid(self.folder / "samples")
         self.rows: list[dict[str, float]] = []
         self.failed_epoch: int | None = None
-
-    def set_model(self, model):
-        super().set_model(model)
-        self.grid.set_model(model)
 
     def restore(self, gan) -> int:
         """Brings a compiled model to the end of the last whole epoch; returns the epochs done."""
@@ -168,6 +161,7 @@ class RunFolder(keras.callbacks.Callback):
             return
         seconds = round(time.perf_counter() - self._began, 3)
         self.rows.append({"epoch": epoch + 1, **logs, "seconds": seconds})
+        self.grid.set_model(self.model)
         self.grid.on_epoch_end(epoch)
         self._write_presets(epoch)
         # Last of all, in one move: this is what makes the epoch count as done.

@@ -92,10 +92,8 @@ class PairedOptimizer(keras.optimizers.Optimizer):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        sides = {
-            side: keras.saving.deserialize_keras_object(config[side], custom_objects)
-            for side in ("generator", "discriminator")
-        }
+        build = keras.saving.deserialize_keras_object
+        sides = {key: build(config[key], custom_objects) for key in ("generator", "discriminator")}
         return cls(**(config | sides))
 
 
