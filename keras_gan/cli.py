@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import warnings
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +55,11 @@ def _list(args):
     _start()
     from keras_gan import datasets, presets
 
-    models = {name: presets.get_recipe(name).paper for name in presets.list_models()}
-    for title, names in (
-        ("variants (train)", models),
-        ("presets (generate, evaluate, info)", dict.fromkeys(presets.list_presets(), "")),
-        ("data sets (--data)", dict.fromkeys(datasets.list_datasets(), "")),
-    ):
-        print(f"{title}:")
-        for name, note in names.items():
-            print(f"  {name:<20}{note}".rstrip())
+    print("variants (train):")
+    for name in presets.list_models():
+        print(f"  {name:<20}{presets.get_recipe(name).paper}")
+    print("presets (generate, evaluate, info):", *presets.list_presets(), sep="\n  ")
+    print("data sets (--data):", *datasets.list_datasets(), sep="\n  ")
 
 
 def _train(args):
@@ -76,7 +73,6 @@ def _train(args):
         from keras_gan.callbacks import RunFolder
         from keras_gan.files import replacing
 
-        folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / "options.json") as part:
             part.write_text(json.dumps(options, indent=1))
         run = RunFolder(folder, batches, **options)
@@ -90,8 +86,8 @@ def _train(args):
 
 def _options(folder, args):
     """What was given, with what the run in the folder was begun with if it is to be resumed."""
-    given = {k: v for k, v in vars(args).items() if v is not None}
-    given = {k: v for k, v in given.items() if k not in ("run", "out", "resume")}
+    own = ("run", "out", "resume")
+    given = {k: v for k, v in vars(args).items() if v is not None and k not in own}
     path = folder / "options.json"
     if not args.resume:
         if path.exists():
@@ -165,11 +161,9 @@ def _fit(gan, run, epochs, done, held_out):
     except OSError as error:
         raise Stop(f"the run cannot be saved: {error}; mend that and --resume.", 1) from error
     if run.failed_epoch:
-        raise Stop(
-            f"the losses were no longer finite in epoch {run.failed_epoch}, so training stopped; "
-            f"{run.folder} keeps the {run.failed_epoch - 1} epochs before it.",
-            1,
-        )
+        what = f"the losses were no longer finite in epoch {run.failed_epoch}, so training stopped"
+        kept = f"{run.folder} keeps the {run.failed_epoch - 1} epochs before it"
+        raise Stop(f"{what}; {kept}.", 1)
 
 
 def _generate(args):
@@ -190,7 +184,6 @@ def _write_images(out, images):
     from keras_gan.pictures import image_grid, save_image
 
     kind = "" if out.is_dir() else out.suffix
-    (out.parent if kind else out).mkdir(parents=True, exist_ok=True)
     if kind == ".npy":
         with replacing(out) as part:
             np.save(part, images)
@@ -199,7 +192,7 @@ def _write_images(out, images):
     else:
         files = [out / f"{i:05d}.png" for i in range(len(images))]
         # Scores are computed over all that a folder holds.
-        if others := set(out.iterdir()) - set(files):
+        if others := set(out.glob("*")) - set(files):
             raise Stop(f"{out} holds other files, such as {min(others).name}; give a new folder.")
         for path, image in zip(files, images, strict=True):
             save_image(path, image_grid(image[None]))
@@ -281,10 +274,8 @@ def _start(backend=None, training=False):
     keras = importlib.import_module("keras")
     running = keras.backend.backend()
     if backend not in (None, running):
-        raise Stop(
-            f"keras runs on {running} in this process already, not on {backend}; "
-            f"set KERAS_BACKEND={backend} before it is imported."
-        )
+        remedy = f"set KERAS_BACKEND={backend} before it is imported"
+        raise Stop(f"keras runs on {running} in this process already, not on {backend}; {remedy}.")
     if training and running not in FRAMEWORKS:
         raise Stop(f"Keras' {running} backend cannot train; use --backend {'|'.join(FRAMEWORKS)}.")
     importlib.import_module("keras_gan.presets")
@@ -342,22 +333,21 @@ def _tell(message):
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, **options)
+
     def error(self, message):
         raise Stop(f"{message} (see {self.prog} --help)")
 
 
 def _parser():
-    parser = _Parser(
-        prog="keras-gan",
-        description="Train GANs on images, and generate with them.",
-        allow_abbrev=False,
-    )
+    parser = _Parser(prog="keras-gan", description="Train GANs on images, and generate with them.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     data = {"required": True, "help": "a data set's name, or a folder of images"}
     batch_size = "per discriminator step; default: the recipe's"
 
     def command(name, run, help, preset=True):
-        added = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
+        added = commands.add_parser(name, help=help, description=help)
         added.set_defaults(run=run)
         added.add_argument("--backend", choices=FRAMEWORKS, help="default: $KERAS_BACKEND")
         if preset:
@@ -399,9 +389,7 @@ def _parser():
 def _whole(minimum):
     def parse(text):
         if not text.isdecimal() or not minimum <= int(text) < 2**32:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number of at least {minimum}; got {text!r}"
-            )
+            raise ArgumentTypeError(f"must be a whole number of at least {minimum}; got {text!r}")
         return int(text)
 
     return parse
@@ -410,5 +398,5 @@ def _whole(minimum):
 def _size(text):
     match = re.fullmatch(r"(\d+)(?:[xX×](\d+))?", text)
     if not match:
-        raise argparse.ArgumentTypeError(f"must be a side or HEIGHTxWIDTH; got {text!r}")
+        raise ArgumentTypeError(f"must be a side or HEIGHTxWIDTH; got {text!r}")
     return [int(side or match[1]) for side in match.groups()]
