@@ -72,17 +72,13 @@ def from_web(url: str, check_files) -> Path:
     place = home() / "presets" / hashlib.sha256(url.encode()).hexdigest()[:16]
     folder, coming = place / "preset", place / "coming"
 
-    def is_whole():
-        with contextlib.suppress(ValueError):
-            check_files(folder)
-            return True
-        return False
-
-    if is_whole():  # Also where nothing can be written, a lock neither.
+    with contextlib.suppress(ValueError):  # Also where nothing can be written, a lock neither.
+        check_files(folder)
         return folder
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / "lock"):
-        if is_whole():
+        with contextlib.suppress(ValueError):  # Another process may have fetched it by now.
+            check_files(folder)
             return folder
         if folder.exists():  # Damaged since it came.
             shutil.rmtree(folder)
