@@ -11,7 +11,6 @@ import os
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -106,7 +105,7 @@ def open_images(
         OSError: a named set could not be downloaded.
     """
     if name_or_folder in _NAMES:
-        images: Any = load(str(name_or_folder), split)
+        images, _ = load(str(name_or_folder), split, labels=True)
         size = images.shape[1:3] if image_size is None else image_size
         shape = _image_shape(size, images.shape[3] if channels is None else channels)
         return _reshape(images, shape)
