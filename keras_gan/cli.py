@@ -344,7 +344,6 @@ def _parser():
     parser = _Parser(prog="keras-gan", description="Train GANs on images, and generate with them.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     data = {"required": True, "help": "a data set's name, or a folder of images"}
-    batch_size = "per discriminator step; default: the recipe's"
 
     def command(name, run, help, preset=True):
         added = commands.add_parser(name, help=help, description=help)
@@ -361,7 +360,7 @@ def _parser():
     option("--data", **data)
     option("--out", required=True, help="the run's folder, a new one")
     option("--epochs", type=_whole(1), help=f"default: {DEFAULTS['epochs']}")
-    option("--batch-size", type=_whole(1), help=batch_size)
+    option("--batch-size", type=_whole(1), help="per discriminator step; default: the recipe's")
     option("--steps-per-epoch", type=_whole(1), help="default: all images once")
     option("--image-size", type=_size, help="N or HxW; default: the data set's, 64 for a folder")
     option("--seed", type=_whole(0), help="default: 0")
