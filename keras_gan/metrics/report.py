@@ -78,7 +78,7 @@ def report(
     table = {}
     for protocol, floors, *scores in zip(protocols, all_floors, *runs, strict=True):
         for name in scores[0]:
-            values = [score[name] for score in scores]
+            values = [run[name] for run in scores]
             table[name] = {"mean": float(np.mean(values)), "std": float(np.std(values))}
             table[name]["protocol"] = protocol
             if floors:
