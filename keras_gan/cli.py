@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _list(args):
-    _start()
+    _start(args.backend)
     from keras_gan import datasets, presets
 
     print("variants (train):")
@@ -102,9 +102,14 @@ def _options(folder, args):
     if os.path.isabs(saved["data"]):  # A folder, perhaps told another way.
         given["data"] = os.path.abspath(os.path.expanduser(given["data"]))
     for name, value in given.items():
-        if name != "epochs" and value != saved[name]:
+        if name != "epochs" and value != saved.get(name):
             option = "VARIANT" if name == "variant" else "--" + name.replace("_", "-")
-            raise Stop(f"{folder} was begun with {option} {saved[name]}, not {value}.")
+            how = (
+                f"with {option} {saved[name]}, not {value}"
+                if name in saved
+                else f"without {option}"
+            )
+            raise Stop(f"{folder} was begun {how}.")
     return saved | given
 
 
@@ -241,7 +246,7 @@ def _splits(data, image_shape, limit):
 
 
 def _download(args):
-    _start()
+    _start(args.backend)
     from keras_gan import presets
 
     with _to_mend():

@@ -332,6 +332,7 @@ def test_resume_needs_only_the_options_it_cannot_know(run, capsys):
     ]:
         error = refused(capsys, *command, "--resume", option, value)
         assert f"was begun with {option} " in error
+    assert "was begun without --score." in refused(capsys, *command, "--resume", "--score")
     error = refused(capsys, "train", "lsgan", *command[2:], "--resume")
     assert "was begun with VARIANT tiny, not lsgan" in error
 

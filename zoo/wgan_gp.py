@@ -12,7 +12,7 @@ from keras_gan.penalties import GradientPenalty
 from keras_gan.presets import Recipe
 
 # β of algorithm 1: momentum hurts, because the critic's loss changes with each update. The rate is
-# the 2e-4 of the paper's residual networks; algorithm 1's 1e-4 had learned much less after an epoch.
+# the 2e-4 of the paper's residual networks; with algorithm 1's 1e-4 the first epochs taught less.
 adam = partial(Adam, learning_rate=2e-4, beta_1=0.0, beta_2=0.9)
 
 recipe = Recipe(
