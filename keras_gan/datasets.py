@@ -7,6 +7,7 @@ Everything comes as `uint8` images of shape `(n, height, width, channels)`, 0…
 import glob
 import gzip
 import hashlib
+import io
 import os
 import warnings
 import zlib
@@ -17,9 +18,10 @@ import numpy as np
 
 from keras_gan.errors import closest
 
-_NAMES = ("cifar10", "fashion_mnist", "fashion_mnist_10k", "mnist")
+_NAMES = ("cifar10", "fashion_mnist", "fashion_mnist_10k", "mnist", "noto_emoji")
 _BUNDLED = Path(__file__).with_name("data")
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+_EMOJI = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 _SPLIT_STEMS = {"train": "train", "test": "t10k"}
 # Pillow's own list also has PDF, EPS, HDF5 and films, which nobody means by "my images".
 _IMAGE_SUFFIXES = ".avif .bmp .gif .jfif .jp2 .jpeg .jpg .pgm .png .ppm .tif .tiff .webp"
@@ -42,6 +44,9 @@ def load(name: str, split="train", labels=False) -> np.ndarray | tuple[np.ndarra
       `keras.datasets`.
     - `"cifar10"`: 50,000 + 10,000 images, 32×32×3. Krizhevsky 2009; its authors state no
       licence. Through `keras.datasets`.
+    - `"noto_emoji"`: the 3,926 bitmaps of Debian's package `fonts-noto-color-emoji`, 64×64×3, on
+      white. OFL 1.1, Google. Every tenth is a test image; as emoji come in skin tones, most have
+      near copies in both splits. They have no classes: all labels are 0.
 
     `keras.datasets` takes its cache, `~/.keras/datasets`, and otherwise downloads. Without a
     network, put there `mnist.npz`, `fashion-mnist/*-ubyte.gz` (four files) or
@@ -74,6 +79,9 @@ def load(name: str, split="train", labels=False) -> np.ndarray | tuple[np.ndarra
         images, classes = _read_idx_pair(_BUNDLED, name)
     elif name == "fashion_mnist" and (_DEBIAN / f"{stem}-images-idx3-ubyte.gz").exists():
         images, classes = _read_idx_pair(_DEBIAN, stem)
+    elif name == "noto_emoji":
+        images = _read_emoji(_EMOJI, split)
+        classes = np.zeros(len(images), "uint8")
     else:
         images, classes = _load_from_keras(name, split)
     return (images, classes) if labels else images
@@ -309,6 +317,24 @@ def _load_from_keras(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     elif keras.config.image_data_format() == "channels_first":
         images = np.moveaxis(images, 1, -1)
     return images, labels.reshape(-1)
+
+
+def _read_emoji(path: Path, split: str) -> np.ndarray:
+    """The colour bitmaps of a font's CBDT table, `uint8 (n, 64, 64, 3)`."""
+    from fontTools.ttLib import TTFont
+    from PIL import Image, ImageOps
+
+    if not path.exists():
+        raise OSError(f"noto_emoji needs the font {path}: apt install fonts-noto-color-emoji.")
+    with TTFont(path, lazy=True) as font:
+        bitmaps = [glyph.imageData for glyph in font["CBDT"].strikeData[0].values()]
+    if split == "test":
+        bitmaps = bitmaps[::10]
+    else:
+        del bitmaps[::10]
+    images = (Image.open(io.BytesIO(bitmap)).convert("RGBA") for bitmap in bitmaps)
+    squares = (ImageOps.pad(image, (max(image.size),) * 2, color="#0000") for image in images)
+    return np.stack([_fit(square, (64, 64, 3)) for square in squares])
 
 
 def _read_idx_pair(folder: Path, stem: str) -> tuple[np.ndarray, np.ndarray]:
