@@ -63,7 +63,7 @@ def _list(args):
 
 
 def _train(args):
-    folder = Path(args.out)
+    folder = Path(args.out or f"runs/{args.variant}")
     options = DEFAULTS | _options(folder, args)
     keras = _start(options.get("backend"), training=True)
     keras.utils.set_random_seed(options["seed"])
@@ -363,7 +363,7 @@ def _parser():
     option = command("train", _train, "Train a variant, into a folder that is a preset.", False)
     option("variant", metavar="VARIANT", help="see keras-gan list")
     option("--data", **data)
-    option("--out", required=True, help="the run's folder, a new one")
+    option("--out", help="the run's folder, a new one; default: runs/VARIANT")
     option("--epochs", type=_whole(1), help=f"default: {DEFAULTS['epochs']}")
     option("--batch-size", type=_whole(1), help="per discriminator step; default: the recipe's")
     option("--steps-per-epoch", type=_whole(1), help="default: all images once")

@@ -178,16 +178,17 @@ def test_train_writes_a_folder_to_look_at_and_to_load(finished, photos):
         assert curves.size == (840, 600)
 
 
-def test_options_reach_the_run(tmp_path):
-    command = ["train", "tiny", "--data", "fashion_mnist_10k", "--out", tmp_path / "run"]
+def test_options_reach_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["train", "tiny", "--data", "fashion_mnist_10k"]
     command += ["--image-size", "8x12", "--batch-size", 8, "--steps-per-epoch", 3]
     assert main(*command, "--epochs", 1, "--seed", 5, "--precision", "mixed_bfloat16") == 0
-    options = json.loads((tmp_path / "run/options.json").read_text())
+    options = json.loads((tmp_path / "runs/tiny/options.json").read_text())
     expected = {"image_shape": [8, 12, 1], "batch_size": 8, "steps_per_epoch": 3, "seed": 5}
     assert (expected | {"precision": "mixed_bfloat16"}).items() <= options.items()
-    gan = from_preset(tmp_path / "run")
+    gan = from_preset(tmp_path / "runs/tiny")
     assert gan.generator.layers[0].compute_dtype == "bfloat16"
-    gan.load_weights(tmp_path / "run/state_0001.weights.h5")
+    gan.load_weights(tmp_path / "runs/tiny/state_0001.weights.h5")
     assert int(gan.optimizer.iterations) == 3
 
 
