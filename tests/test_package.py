@@ -82,6 +82,13 @@ def python_files(folder):
     return [p for p in (ROOT / folder).glob("**/*.py") if "__pycache__" not in p.parts]
 
 
+def test_wheel_holds_the_presets_and_stays_small(wheel):
+    files = (path for path in (ROOT / "zoo").glob("*/*") if path.suffix != ".pyc")
+    presets = {f"keras_gan/{path.relative_to(ROOT)}" for path in files}
+    assert "keras_gan/zoo/dcgan_fashion_mnist/model.weights.h5" in presets <= set(wheel)
+    assert sum(map(len, wheel.values())) < 40e6
+
+
 def test_metadata(wheel):
     metadata = Parser().parsestr(wheel[f"{STEM}.dist-info/METADATA"].decode())
     assert metadata["Name"] == "keras-gan"
