@@ -15,7 +15,7 @@ from keras_gan.metrics.report import default_metrics, report
 NUM_IMAGES, SEEDS = 10_000, range(3)
 LIMITS = (
     "It draws grey 28×28 pictures of the ten kinds of clothes in Fashion-MNIST and nothing else. "
-    "Trained for a few epochs, from one seed, and still improving; how far other seeds come is not "
+    "Trained for few epochs, from one seed, and still improving; how far other seeds come is not "
     "known. The seconds are wall time on a machine that did other work too."
 )
 

@@ -14,7 +14,7 @@ train() {  # VARIANT EPOCHS
     python -m keras_gan train "$1" --data fashion_mnist --epochs "$2" --score --out "$out" $resume
 }
 
-train vanilla 12
-train lsgan 8
-train wgan_gp 16
-train dcgan 12
+train vanilla 20
+train lsgan 20
+train wgan_gp 40
+train dcgan 20
