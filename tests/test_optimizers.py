@@ -4,6 +4,7 @@ import pytest
 from conftest import assert_equal, fit, mlp_gan, numpy, points, values
 from keras.optimizers import SGD, Adam
 
+import keras_gan
 from keras_gan.optimizers import PairedOptimizer
 
 
@@ -63,6 +64,33 @@ def test_a_rate_of_zero_stops_learning_and_setting_it_back_resumes_it():
     assert not any(
         np.array_equal(a, b) for a, b in zip(values(gan.trainable_variables), before, strict=True)
     )
+
+
+@pytest.mark.parametrize("compile_it", {False, keras.backend.backend() == "tensorflow"})
+@pytest.mark.parametrize("options", [{}, {"amsgrad": True}, {"weight_decay": 0.1, "clipnorm": 0.5}])
+def test_adam_is_the_one_of_the_paper(options, compile_it):
+    """Kingma & Ba 2015, arXiv:1412.6980, algorithm 1, with the efficient order of section 2."""
+    start = np.random.default_rng(0).standard_normal((3, 2)).astype("float32")
+    gradients = np.random.default_rng(1).standard_normal((4, 3, 2)).astype("float32")
+    variable = keras.Variable(start)
+    adam = Adam(0.01, beta_1=0.4, beta_2=0.9, **options)
+    adam.build([variable])
+    step = lambda gradient: keras_gan.engine.apply(adam, [gradient], [variable])  # noqa: E731
+    if compile_it:  # On the other backends, the whole step is, which test_compiled looks at.
+        import tensorflow as tf
+
+        step = tf.function(step, jit_compile=True)
+    w, m, v, v_hat = start.astype("float64"), 0.0, 0.0, 0.0
+    for t, gradient in enumerate(gradients, start=1):
+        step(keras.ops.convert_to_tensor(gradient))
+        if norm := options.get("clipnorm"):
+            gradient = gradient * min(1.0, norm / np.linalg.norm(gradient))
+        w = w * (1 - 0.01 * options.get("weight_decay", 0.0))
+        m, v = 0.4 * m + 0.6 * gradient, 0.9 * v + 0.1 * gradient**2
+        v_hat = np.maximum(v_hat, v) if "amsgrad" in options else v
+        rate = 0.01 * np.sqrt(1 - 0.9**t) / (1 - 0.4**t)
+        w = w - rate * m / (np.sqrt(v_hat) + 1e-7)
+    np.testing.assert_allclose(numpy(variable), w, rtol=1e-5, atol=1e-6)
 
 
 def test_one_object_for_both_is_refused():
