@@ -1,11 +1,12 @@
-"""Makes a bundled preset of a finished run: its best epoch, scored, in `zoo/NAME`.
+"""Makes a bundled preset of finished runs: the best epoch of the best seed, scored, in `zoo/NAME`.
 
-KERAS_BACKEND=tensorflow python -m benchmarks.bundle RUN NAME
+KERAS_BACKEND=tensorflow python -m benchmarks.bundle RUN [RUN …] NAME
 """
 
 import argparse
 import csv
 import json
+import statistics
 from pathlib import Path
 
 import keras_gan
@@ -13,33 +14,52 @@ from keras_gan.files import content_key
 from keras_gan.metrics.report import default_metrics, report
 
 NUM_IMAGES, SEEDS = 10_000, range(3)
-LIMITS = (
-    "It draws grey 28×28 pictures of the ten kinds of clothes in Fashion-MNIST and nothing else. "
-    "Trained for few epochs, from one seed, and still improving; how far other seeds come is not "
-    "known. The seconds are wall time on a machine that did other work too."
-)
+DRAWS = {
+    "fashion_mnist": "grey 28×28 pictures of the ten kinds of clothes in Fashion-MNIST",
+    "noto_emoji": "64×64 pictures in the manner of Google's emoji, and knows only 3,533 of them",
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("run", type=Path, help="a folder of keras-gan train --score")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of keras-gan train --score")
     parser.add_argument("name", help="of the preset")
     options = parser.parse_args()
-    metadata = json.loads((options.run / "metadata.json").read_text())
-    with (options.run / "training.csv").open(newline="") as file:
+    told = [json.loads((run / "metadata.json").read_text()) for run in options.runs]
+    if len({json.dumps([m["recipe"] | {"seed": 0}, m["data_sha256"]]) for m in told}) > 1:
+        parser.error("the runs are of different recipes or data; only their seeds may differ")
+    score = next(iter(told[0]["scores"]))
+    reached = [metadata["scores"][score]["best"] for metadata in told]
+    run, metadata = min(zip(reached, options.runs, told, strict=True), key=lambda run: run[0])[1:]
+    with (run / "training.csv").open(newline="") as file:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    gan = keras_gan.from_preset(options.run / "best")
+    gan = keras_gan.from_preset(run / "best")
     gan.compile(gan.optimizer.generator, gan.optimizer.discriminator)  # Without the run's metric.
-    best = json.loads((options.run / "best" / "metadata.json").read_text())["epochs"]
+    best = json.loads((run / "best" / "metadata.json").read_text())["epochs"]
     real, held_out = (
         keras_gan.datasets.load(metadata["data"], split) for split in ("train", "test")
     )
     metrics = default_metrics(gan.sample_shape)
     scores = report(gan, real, held_out, metrics, NUM_IMAGES, SEEDS, verbose=1)
     facts = {k: v for k, v in metadata.items() if k not in ("format", "name", "files")}
-    facts |= {"scores": facts["scores"] | scores, "best_epoch": best}
-    facts |= {"licence": "apache-2.0", "limits": LIMITS, "data_sha256": content_key(real)}
+    if len(reached) > 1:
+        facts["scores"][score] |= {
+            f"mean of {len(reached)} trainings": statistics.mean(reached),
+            "their deviation": statistics.stdev(reached),
+        }
+    facts |= {"scores": facts["scores"] | scores, "best_epoch": best, "licence": "apache-2.0"}
+    facts |= {"limits": _limits(metadata, len(reached)), "data_sha256": content_key(real)}
     gan.save_to_preset(Path("zoo") / options.name, rows, **facts)
+
+
+def _limits(metadata, seeds):
+    which = f"{seeds} seeds, of which this is the best"
+    if seeds == 1:
+        which = "one seed; how far others come is not known"
+    return (
+        f"It draws {DRAWS[metadata['data']]}, and nothing else. Trained for {metadata['epochs']} "
+        f"epochs from {which}. The seconds are wall time, perhaps beside other work."
+    )
 
 
 if __name__ == "__main__":

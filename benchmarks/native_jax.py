@@ -144,9 +144,8 @@ def _layer(kind, settings, w, x, key):
             return x @ w[0] + w[1] if len(w) > 1 else x @ w[0]
         case "conv":
             stride = (settings["stride"],) * 2
-            return (
-                lax.conv_general_dilated(x, w[0], stride, "SAME", dimension_numbers=LAYOUT) + w[1]
-            )
+            x = lax.conv_general_dilated(x, w[0], stride, "SAME", dimension_numbers=LAYOUT)
+            return x + w[1] if len(w) > 1 else x
         case "conv_transpose":
             stride = (settings["stride"],) * 2
             x = lax.conv_transpose(

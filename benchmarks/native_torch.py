@@ -139,7 +139,10 @@ def _layer(part):
             options = {"padding": padding, "bias": len(w) > 1, "stride": stride}
             if kind == "conv":
                 layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], size, **options)
-                return _filled(layer, kernel, *w[1:])
+                layer = _filled(layer, kernel, *w[1:])
+                return (
+                    nn.Sequential(_EvenSides(), layer) if size % 2 == 0 and stride == 2 else layer
+                )
             options["output_padding"] = stride + 2 * padding - size
             uneven = options["output_padding"] == stride  # An even kernel at stride 1.
             if uneven:
@@ -189,6 +192,14 @@ class _Images(nn.Module):
 class _Rows(nn.Module):
     def forward(self, x):
         return x.permute(0, 2, 3, 1).flatten(1)
+
+
+class _EvenSides(nn.Module):
+    """One more row or column of zeros before odd sides, which an even kernel needs at stride 2."""
+
+    def forward(self, x):
+        height, width = x.shape[2] % 2, x.shape[3] % 2
+        return nn.functional.pad(x, (width, 0, height, 0)) if height or width else x
 
 
 class _Crop(nn.Module):

@@ -130,7 +130,7 @@ def table(results):
         distance = facts["val_frechet_distance"]
         cells += [
             f"{facts['best_epoch'] or facts['epochs']}, {facts['epochs']}",
-            f"{distance['best']:.3g}",
+            f"{distance['best']:.3g}{_others(distance)}",
             f"{distance['final']:.3g}",
             f"{facts['seconds'] / 60:.0f} min",
             f"{facts['device']}, {facts['backend']}",
@@ -138,6 +138,11 @@ def table(results):
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     floor = [f"{row[judge][key]['floor']:.3g}" for judge, key in columns.values()]
     return "\n".join([*lines, "| real test images | " + " | ".join(floor) + " |" * 6, ""])
+
+
+def _others(distance):
+    means = [f"{v:.3g}" for name, v in distance.items() if name.startswith("mean of")]
+    return f" ({means[0]} ± {distance['their deviation']:.2g})" if means else ""
 
 
 # Pictures.

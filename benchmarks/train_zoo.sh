@@ -1,20 +1,27 @@
 #!/usr/bin/env bash
-# Trains every variant on the 60,000 images of Fashion-MNIST until the grid shows clothes.
+# Trains every variant on the 60,000 images of Fashion-MNIST, and dcgan on emoji.
 #
 #   KERAS_BACKEND=tensorflow bash benchmarks/train_zoo.sh FOLDER
+#   KERAS_BACKEND=jax TIMES=10 SEEDS="0 1 2" bash benchmarks/train_zoo.sh FOLDER   # on a GPU
 #
-# Hours on two CPU cores; started again, it goes on. Look at FOLDER/*/samples.png; then
-# `python -m benchmarks.bundle FOLDER/VARIANT VARIANT_fashion_mnist` makes a bundled preset.
+# Hours on two CPU cores; started again, it goes on. TIMES multiplies the epochs. Look at
+# FOLDER/*/samples.png; then make bundled presets:
+#
+#   python -m benchmarks.bundle FOLDER/dcgan-* dcgan_fashion_mnist
 set -euo pipefail
 folder=${1:?a folder for the runs}
 
-train() {  # VARIANT EPOCHS
-    local out=$folder/$1 resume=
-    [ ! -e "$out/options.json" ] || resume=--resume
-    python -m keras_gan train "$1" --data fashion_mnist --epochs "$2" --score --out "$out" $resume
+train() {  # NAME VARIANT DATA EPOCHS
+    for seed in ${SEEDS:-0}; do
+        local out=$folder/$1-$seed resume=
+        [ ! -e "$out/options.json" ] || resume=--resume
+        python -m keras_gan train "$2" --data "$3" --epochs $(($4 * ${TIMES:-1})) \
+            --seed "$seed" --score --out "$out" $resume
+    done
 }
 
-train vanilla 20
-train lsgan 20
-train wgan_gp 40
-train dcgan 20
+train dcgan dcgan fashion_mnist 10
+train lsgan lsgan fashion_mnist 10
+train wgan_gp wgan_gp fashion_mnist 20
+train vanilla vanilla fashion_mnist 20
+train emoji dcgan noto_emoji 100

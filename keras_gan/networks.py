@@ -98,7 +98,9 @@ def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch
     return keras.Model(inputs, outputs, name="generator")
 
 
-def conv_discriminator(image_shape, filters=64, kernel_size=5, dropout=0.3):
+def conv_discriminator(
+    image_shape, filters=64, kernel_size=5, dropout=0.3, batch_norm=False, smallest=8
+):
     """The discriminator of DCGAN for any size: convolutions of stride 2, dense to one logit.
 
     Args:
@@ -106,6 +108,8 @@ def conv_discriminator(image_shape, filters=64, kernel_size=5, dropout=0.3):
         filters: Width of the first map; it doubles with each halving of the size.
         kernel_size: Of all convolutions.
         dropout: Rate after each convolution.
+        batch_norm: Whether to normalize after each convolution but the first.
+        smallest: The maps are halved until their smaller side is this or less.
 
     Returns:
         A `keras.Model` from `(batch, height, width, channels)` to logits `(batch, 1)`.
@@ -113,18 +117,21 @@ def conv_discriminator(image_shape, filters=64, kernel_size=5, dropout=0.3):
     _check_shape(image_shape)
     inputs = keras.Input(image_shape)
     x = _to_layout(inputs)
-    for i in range(len(_sizes(image_shape)) - 1):
-        x = layers.Conv2D(min(2**i, 8) * filters, kernel_size, 2, padding="same")(x)
+    for i in range(len(_sizes(image_shape, smallest)) - 1):
+        norm = batch_norm and i > 0
+        width = min(2**i, 8) * filters
+        x = layers.Conv2D(width, kernel_size, 2, padding="same", use_bias=not norm)(x)
+        x = BatchNormalization(axis=1 if _channels_first() else -1)(x) if norm else x
         x = layers.LeakyReLU(0.2)(x)
         x = layers.Dropout(dropout)(x) if dropout else x
     x = layers.Flatten(data_format="channels_last")(_from_layout(x))
     return keras.Model(inputs, layers.Dense(1, dtype="float32")(x), name="discriminator")
 
 
-def _sizes(image_shape):
-    """Map sizes from the image's down, halved (rounded up) until the smaller side is 8 or less."""
+def _sizes(image_shape, smallest=8):
+    """Map sizes from the image's down, halved (rounded up) until the smaller side is `smallest`."""
     height, width, _ = image_shape
-    halvings = max(1, math.ceil(math.log2(min(height, width) / 8)))
+    halvings = max(1, math.ceil(math.log2(min(height, width) / smallest)))
     return [(-(-height // 2**i), -(-width // 2**i)) for i in range(halvings + 1)]
 
 

@@ -7,8 +7,8 @@ from functools import partial
 
 from keras.optimizers import Adam
 
-from keras_gan import networks
 from keras_gan.presets import Recipe
+from keras_gan.zoo import dcgan
 
 # β₁ 0.5 is the paper's (section 4.1); its rate of 1e-3 for the scene data sets is five times
 # DCGAN's 2e-4, which is the steadier choice at 28×28.
@@ -17,8 +17,8 @@ adam = partial(Adam, learning_rate=2e-4, beta_1=0.5)
 recipe = Recipe(
     paper="Mao et al. 2016, arXiv:1611.04076",
     # Networks and average: those of `dcgan`, for the same reasons.
-    generator=partial(networks.conv_generator, latent_dim=100, filters=32, kernel_size=4),
-    discriminator=partial(networks.conv_discriminator, filters=32, kernel_size=4, dropout=0.3),
+    generator=dcgan.recipe.generator,
+    discriminator=dcgan.recipe.discriminator,
     # Targets 0 and 1, equation 9: samples on the right side of the boundary but far from the real
     # ones still give the generator a gradient.
     loss="least_squares",

@@ -27,7 +27,8 @@ def input_gradient(fn, x):
 
 def apply(optimizer, gradients, variables):
     """Updates `variables`, some or all of those that the optimizer was built with."""
-    if type(optimizer) is keras.optimizers.Adam and not optimizer.amsgrad:
+    adam = keras.optimizers.Adam.update_step
+    if type(optimizer).update_step is adam and not optimizer.amsgrad:
         optimizer.update_step = partial(_adam_step, optimizer)
     optimizer.apply(gradients, variables)
 
@@ -36,21 +37,13 @@ def _adam_step(optimizer, gradient, variable, learning_rate):
     """Keras' own update in one kernel, where Keras makes a dozen passes over the memory."""
     if isinstance(gradient, tf.IndexedSlices):
         return type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
-    i, dtype = optimizer._get_variable_index(variable), variable.dtype
-    rate, beta1, beta2, epsilon, step = (
-        tf.cast(x, dtype)
-        for x in (
-            learning_rate,
-            optimizer.beta_1,
-            optimizer.beta_2,
-            optimizer.epsilon,
-            optimizer.iterations.value + 1,
-        )
-    )
+    i, step = optimizer._get_variable_index(variable), optimizer.iterations.value + 1
+    numbers = (step, learning_rate, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
+    step, rate, beta1, beta2, epsilon = (tf.cast(x, variable.dtype) for x in numbers)
     return tf.raw_ops.ResourceApplyAdam(
         var=variable.handle, m=optimizer._momentums[i].value.handle,
         v=optimizer._velocities[i].value.handle, beta1_power=beta1**step, beta2_power=beta2**step,
-        lr=rate, beta1=beta1, beta2=beta2, epsilon=epsilon, grad=tf.cast(gradient, dtype),
+        lr=rate, beta1=beta1, beta2=beta2, epsilon=epsilon, grad=tf.cast(gradient, variable.dtype),
     )  # fmt: skip
 
 
