@@ -265,7 +265,9 @@ def main():
         if options.tutorial:
             presets.append(load("tutorial", options.tutorial))
     if "scores" in options.parts:
+        before = results.get("presets", {})
         results |= scores(options, presets)
+        results["presets"] = dict(sorted((before | results["presets"]).items()))
         (options.out / "quality.md").write_text(table(results))
     if "pictures" in options.parts:
         pictures(options, presets)
