@@ -184,12 +184,12 @@ class _Graph:
         values = self._values()
         try:
             self.names, graph = _trace(gan._step, self.variables, values, samples)
-            # Without an environment of shapes, Inductor does not look into its cache.
-            fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
-            # On a CPU, torch's own noise is faster than Inductor's.
-            noise = torch._inductor.config.patch(fallback_random=not samples.is_cuda)
-            with tracing(TracingContext(fake)), noise:
-                self.function = torch._inductor.compile(graph, [*values, samples])
+            # Without an environment of shapes, Inductor does not look into its cache; with one,
+            # torch 2.13 refuses some graphs (a KeyError at a batch normalization).
+            try:
+                self.function = _inductor(graph, [*values, samples], ShapeEnv())
+            except KeyError:
+                self.function = _inductor(graph, [*values, samples], None)
         except Exception as error:
             # Whatever a user's layer does that cannot be compiled, it can be run.
             warnings.warn(
@@ -216,6 +216,14 @@ class _Graph:
         if self.replay is None or not self.replay.fits(values):
             self.replay = _CudaGraph(self.function, values, samples)
         return dict(zip(self.names, self.replay(samples), strict=True))
+
+
+def _inductor(graph, arguments, shapes):
+    fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=shapes)
+    # On a CPU, torch's own noise is faster than Inductor's.
+    noise = torch._inductor.config.patch(fallback_random=not arguments[-1].is_cuda)
+    with tracing(TracingContext(fake)), noise:
+        return torch._inductor.compile(graph, arguments)
 
 
 def _trace(step, variables, values, samples):
