@@ -32,19 +32,19 @@ def tiny(seed=0, **options):
 def uncompiled(monkeypatch):
     """On torch, runs the traced graph as it is: all but Inductor's minutes of C++."""
     if BACKEND == "torch":
-        import torch
+        from torch._inductor import compile_fx
 
-        monkeypatch.setattr(torch._inductor, "compile", lambda graph, arguments: graph)
+        monkeypatch.setattr(compile_fx, "compile_fx", lambda graph, arguments, **_: graph)
 
 
 def points(n, seed=0):
     return np.random.default_rng(seed).standard_normal((n, 2)).astype("float32")
 
 
-def sgd():
+def sgd(rate=0.01):
     return {
-        "generator_optimizer": keras.optimizers.SGD(0.01),
-        "discriminator_optimizer": keras.optimizers.SGD(0.01),
+        "generator_optimizer": keras.optimizers.SGD(rate),
+        "discriminator_optimizer": keras.optimizers.SGD(rate),
     }
 
 
@@ -68,14 +68,15 @@ def per_step(gan, batches):
 
 @pytest.mark.parametrize("name", keras_gan.list_models())
 def test_compiled_equals_eager(name, monkeypatch):
-    batches = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 8, 1), dtype="uint8")
+    batches = np.random.default_rng(0).integers(0, 256, (20, 8, 20, 16, 1), dtype="uint8")
     losses = []
     for compiled in (False, True):
         keras.utils.set_random_seed(0)
         options = {"discriminator_steps": 2} if name == "wgan_gp" else {}
-        gan = keras_gan.create_model(name, (8, 8, 1), **options)
-        # SGD, because Adam divides rounding errors by their own size in its first steps.
-        gan.compile(**sgd(), jit_compile=compiled, run_eagerly=not compiled)
+        gan = keras_gan.create_model(name, (20, 16, 1), **options)
+        # SGD, because Adam divides rounding errors by their own size in its first steps; at a low
+        # rate, because one activation that rounds to the other side of a ReLU must not matter.
+        gan.compile(**sgd(0.001), jit_compile=compiled, run_eagerly=not compiled)
         with monkeypatch.context() as patch:
             without_chance(gan, patch)
             losses.append(per_step(gan, batches))

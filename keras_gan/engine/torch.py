@@ -3,6 +3,7 @@
 import contextlib
 import os
 import statistics
+import threading
 import time
 import traceback
 import warnings
@@ -182,14 +183,23 @@ class _Graph:
         variables = gan.variables + gan.optimizer.variables + gan.metrics_variables
         self.variables = list({id(v): v for v in variables}.values())
         values = self._values()
+        # Imported here, since it takes a second.
+        from torch._inductor.compile_fx import compile_fx
+        from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+        # Inductor asks other processes for the CPU's instructions, two seconds to trace in.
+        probe = threading.Thread(target=pick_vec_isa)
+        probe.start()
         try:
             self.names, graph = _trace(gan._step, self.variables, values, samples)
-            # Without an environment of shapes, Inductor does not look into its cache; with one,
-            # torch 2.13 refuses some graphs (a KeyError at a batch normalization).
-            try:
-                self.function = _inductor(graph, [*values, samples], ShapeEnv())
-            except KeyError:
-                self.function = _inductor(graph, [*values, samples], None)
+            probe.join()
+            # Without an environment of shapes, Inductor does not look into its cache. But sizes
+            # are to be numbers: as symbols they make slower kernels, and some graphs are refused.
+            fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
+            # On a CPU, torch's own noise is faster than Inductor's.
+            noise = torch._inductor.config.patch(fallback_random=not samples.is_cuda)
+            with tracing(TracingContext(fake)), noise:
+                self.function = compile_fx(graph, [*values, samples], ignore_shape_env=True)
         except Exception as error:
             # Whatever a user's layer does that cannot be compiled, it can be run.
             warnings.warn(
@@ -216,14 +226,6 @@ class _Graph:
         if self.replay is None or not self.replay.fits(values):
             self.replay = _CudaGraph(self.function, values, samples)
         return dict(zip(self.names, self.replay(samples), strict=True))
-
-
-def _inductor(graph, arguments, shapes):
-    fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=shapes)
-    # On a CPU, torch's own noise is faster than Inductor's.
-    noise = torch._inductor.config.patch(fallback_random=not arguments[-1].is_cuda)
-    with tracing(TracingContext(fake)), noise:
-        return torch._inductor.compile(graph, arguments)
 
 
 def _trace(step, variables, values, samples):
