@@ -1,5 +1,6 @@
 """The compiled step is the eager step: same numbers, fresh noise, no growth, nothing stale."""
 
+import itertools
 import resource
 import warnings
 
@@ -288,6 +289,28 @@ class Moody(keras.layers.Layer):
         if BACKEND == "torch" and float(ops.sum(x)) > 0:
             return x * 1.0
         return x + 0.0
+
+
+@torch_only
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_convolutions_are_those_of_keras(data_format):
+    from keras_gan.engine.torch import _traceable_keras
+
+    images = np.random.default_rng(0).standard_normal((2, 7, 8, 3)).astype("float32")
+    if data_format == "channels_first":
+        images = images.transpose(0, 3, 1, 2)
+    settings = itertools.product(
+        (keras.layers.Conv2D, keras.layers.Conv2DTranspose),
+        (2, 3, 4, 5),
+        (1, 2, 3),
+        ("same", "valid"),
+    )
+    for kind, size, strides, padding in settings:
+        layer = kind(4, size, strides, padding=padding, data_format=data_format)
+        expected = layer(images)
+        with _traceable_keras():
+            got = layer(images)
+        np.testing.assert_allclose(got.detach(), expected.detach(), atol=1e-5)
 
 
 @torch_only

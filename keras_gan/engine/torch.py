@@ -11,6 +11,7 @@ import warnings
 import keras
 import torch
 from keras.src.backend.common.stateless_scope import get_stateless_scope
+from keras.src.backend.torch import nn as keras_torch_nn
 from keras.src.backend.torch import random as keras_torch_random
 from keras.src.backend.torch.core import get_device
 from keras.src.backend.torch.optimizers.torch_parallel_optimizer import TorchParallelOptimizer
@@ -22,6 +23,8 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from keras_gan.engine.scopes import copied_scope, pure_step
 
+_keras_same_padding = keras_torch_nn._apply_same_padding
+_keras_conv_transpose = keras_torch_nn.conv_transpose
 loader = None  # Arrays come as fast through Keras' own.
 # Seconds of eager steps before "auto" tries to compile. On a CPU that is about what compiling
 # takes, so that a short run does not pay for it and a long one at most doubles its first minute.
@@ -196,9 +199,13 @@ class _Graph:
             # Without an environment of shapes, Inductor does not look into its cache. But sizes
             # are to be numbers: as symbols they make slower kernels, and some graphs are refused.
             fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
-            # On a CPU, torch's own noise is faster than Inductor's.
-            noise = torch._inductor.config.patch(fallback_random=not samples.is_cuda)
-            with tracing(TracingContext(fake)), noise:
+            settings = torch._inductor.config.patch(
+                # On a CPU, torch's own noise is faster than Inductor's.
+                fallback_random=not samples.is_cuda,
+                # It takes the second axis for channels, where Keras' are last as they should be.
+                layout_optimization=False,
+            )
+            with tracing(TracingContext(fake)), settings:
                 self.function = compile_fx(graph, [*values, samples], ignore_shape_env=True)
         except Exception as error:
             # Whatever a user's layer does that cannot be compiled, it can be run.
@@ -264,21 +271,56 @@ _DROPOUT = {torch.ops.aten.bernoulli_.float: _bernoulli}
 
 @contextlib.contextmanager
 def _traceable_keras():
-    """Replaces two things of Keras that read values on the host, while tracing.
+    """Replaces some functions of Keras while tracing.
 
     Its seeded random ops make a generator from a variable's value at each call, which would be
     traced as a constant: they draw from the framework's default generator instead. Its optimizers
-    for torch pass the learning rate as a number: `_update_step` takes their place.
+    for torch pass the learning rate as a number: `_update_step` takes their place. Its
+    convolutions copy their channels-last inputs to channels-first and back, where a view will do.
+    Where the sides differ, they pad and crop outside of torch's: only the difference must be.
     """
-    seeded = keras_torch_random.torch_seed_generator
-    foreach = TorchParallelOptimizer._backend_update_step
-    keras_torch_random.torch_seed_generator = lambda seed: None
-    TorchParallelOptimizer._backend_update_step = _update_step
-    try:
+    replaced = [
+        (keras_torch_random, "torch_seed_generator", lambda seed: None),
+        (TorchParallelOptimizer, "_backend_update_step", _update_step),
+        (keras_torch_nn, "_transpose_spatial_inputs", lambda x: x.movedim(-1, 1)),
+        (keras_torch_nn, "_apply_same_padding", _same_padding),
+        (keras_torch_nn, "conv_transpose", _conv_transpose),
+    ]
+    with contextlib.ExitStack() as stack:
+        for owner, name, function in replaced:
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, function)
         yield
-    finally:
-        keras_torch_random.torch_seed_generator = seeded
-        TorchParallelOptimizer._backend_update_step = foreach
+
+
+def _same_padding(x, kernel_size, strides, data_format, operation, dilation_rate=1):
+    """The images, padded where one side needs more, and what a convolution is to pad on both."""
+    padded, padding = _keras_same_padding(
+        x, kernel_size, strides, data_format, operation, dilation_rate
+    )
+    if operation == "pooling" or padding != 0:
+        return padded, padding
+    added = [new - old for new, old in zip(padded.shape[2:], x.shape[2:], strict=True)]
+    more = [side for n in reversed(added) for side in (0, n % 2)]
+    return torch.nn.functional.pad(x, more), [n // 2 for n in added]
+
+
+def _conv_transpose(x, kernel, strides, padding, output_padding, data_format, dilation_rate):
+    settings = (strides, padding, output_padding)
+    crops = keras_torch_nn.compute_conv_transpose_output_crops_for_torch(
+        x.shape, kernel.shape, *settings, dilation_rate
+    )
+    even = [min(sides) for sides in crops]
+    if x.ndim != 4 or data_format != "channels_last" or min(even) < 0:
+        return _keras_conv_transpose(x, kernel, *settings, data_format, dilation_rate)
+    x, kernel = x.movedim(-1, 1), keras.ops.convert_to_tensor(kernel).permute(3, 2, 0, 1)
+    y = torch.nn.functional.conv_transpose2d(
+        x, kernel, stride=strides, padding=even, dilation=dilation_rate
+    )
+    rows, columns = (
+        slice(left - n, n - right or None) for (left, right), n in zip(crops, even, strict=True)
+    )
+    return y.movedim(1, -1)[:, rows, columns]
 
 
 def _update_step(optimizer, gradients, variables, learning_rate):
