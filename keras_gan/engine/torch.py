@@ -3,10 +3,10 @@
 import contextlib
 import os
 import statistics
-import threading
 import time
 import traceback
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import torch
@@ -186,16 +186,16 @@ class _Graph:
         variables = gan.variables + gan.optimizer.variables + gan.metrics_variables
         self.variables = list({id(v): v for v in variables}.values())
         values = self._values()
-        # Imported here, since it takes a second.
-        from torch._inductor.compile_fx import compile_fx
-        from torch._inductor.cpu_vec_isa import pick_vec_isa
-
-        # Inductor asks other processes for the CPU's instructions, two seconds to trace in.
-        probe = threading.Thread(target=pick_vec_isa)
-        probe.start()
         try:
-            self.names, graph = _trace(gan._step, self.variables, values, samples)
-            probe.join()
+            # Imported here, since it takes a second.
+            from torch._inductor.compile_fx import compile_fx
+            from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+            with ThreadPoolExecutor(1) as probe:
+                # Inductor asks other processes for the CPU's instructions, two seconds to trace in.
+                if not samples.is_cuda:
+                    probe.submit(pick_vec_isa)
+                self.names, graph = _trace(gan._step, self.variables, values, samples)
             # Without an environment of shapes, Inductor does not look into its cache. But sizes
             # are to be numbers: as symbols they make slower kernels, and some graphs are refused.
             fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
