@@ -50,7 +50,8 @@ class BatchNormalization(layers.BatchNormalization):
         x, gamma, beta = (ops.cast(v, "float32") for v in (inputs, self.gamma, self.beta))
         y, mean, variance = engine.batch_norm(x, gamma, beta, self.epsilon)
         for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + new * (1.0 - self.momentum))
+            value = moving.value
+            moving.assign(value + (new - value) * (1.0 - self.momentum))
         return ops.cast(y, self.compute_dtype)
 
 

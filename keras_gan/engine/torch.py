@@ -72,12 +72,10 @@ def apply(optimizer, gradients, variables):
 
 def batch_norm(x, scale, offset, epsilon):
     """Returns `x` normalized over all axes but the last, and the means and variances of these."""
-    mean, variance = torch.zeros_like(scale), torch.zeros_like(scale)
-    y = torch.nn.functional.batch_norm(
-        x.movedim(-1, 1), mean, variance, scale, offset, training=True, momentum=1.0, eps=epsilon
+    y, mean, inverse_root = torch.native_batch_norm(
+        x.movedim(-1, 1), scale, offset, None, None, True, 0.0, epsilon
     )
-    count = x[..., 0].numel()
-    return y.movedim(1, -1), mean, variance * ((count - 1) / count)
+    return y.movedim(1, -1), mean, inverse_root**-2 - epsilon
 
 
 # Keras' own random ops seed a new generator from a host integer at every call: a wait for the
@@ -188,13 +186,16 @@ class _Graph:
         values = self._values()
         try:
             # Imported here, since it takes a second.
+            from torch._inductor.codecache import torch_key
             from torch._inductor.compile_fx import compile_fx
             from torch._inductor.cpu_vec_isa import pick_vec_isa
 
             with ThreadPoolExecutor(1) as probe:
-                # Inductor asks other processes for the CPU's instructions, two seconds to trace in.
+                # Inductor asks other processes for the CPU's instructions and reads all of torch's
+                # files, to know its cache by: two seconds and more to trace in.
                 if not samples.is_cuda:
                     probe.submit(pick_vec_isa)
+                probe.submit(torch_key)
                 self.names, graph = _trace(gan._step, self.variables, values, samples)
             # Without an environment of shapes, Inductor does not look into its cache. But sizes
             # are to be numbers: as symbols they make slower kernels, and some graphs are refused.
@@ -340,8 +341,7 @@ def _update_step(optimizer, gradients, variables, learning_rate):
     means = torch._foreach_lerp(means, gradients, 1 - beta1)
     squares = torch._foreach_lerp(squares, torch._foreach_mul(gradients, gradients), 1 - beta2)
     roots = torch._foreach_add(torch._foreach_sqrt(squares), optimizer.epsilon)
-    moves = torch._foreach_mul(torch._foreach_div(means, roots), rate)
-    weights = torch._foreach_sub(weights, moves)
+    weights = torch._foreach_addcdiv(weights, means, torch._foreach_div(roots, -rate))
     for group, values in zip(groups, (means, squares, weights), strict=True):
         for variable, value in zip(group, values, strict=True):
             variable.assign(value)
