@@ -22,6 +22,6 @@ train() {  # NAME VARIANT DATA EPOCHS
 
 train dcgan dcgan fashion_mnist 10
 train lsgan lsgan fashion_mnist 12
-train wgan_gp wgan_gp fashion_mnist 20
+train wgan_gp wgan_gp fashion_mnist 29
 train vanilla vanilla fashion_mnist 20
 train emoji dcgan noto_emoji 100
