@@ -9,8 +9,10 @@ import json
 import statistics
 from pathlib import Path
 
+import h5py
+
 import keras_gan
-from keras_gan.files import content_key
+from keras_gan.files import content_key, file_facts, replacing
 from keras_gan.metrics.report import default_metrics, report
 
 NUM_IMAGES, SEEDS = 10_000, range(3)
@@ -49,7 +51,35 @@ def main():
         }
     facts |= {"scores": facts["scores"] | scores, "best_epoch": best, "licence": "apache-2.0"}
     facts |= {"limits": _limits(metadata, len(reached)), "data_sha256": content_key(real)}
-    gan.save_to_preset(Path("zoo") / options.name, rows, **facts)
+    folder = Path("zoo") / options.name
+    gan.save_to_preset(folder, rows, **facts)
+    pack(folder)
+
+
+def pack(folder):
+    """Compresses a preset's weights, and keeps of a generator and its average the average alone.
+
+    The wheel holds every preset. Where training goes on, it does so from the average.
+    """
+    weights, described = folder / "model.weights.h5", folder / "metadata.json"
+    with replacing(weights) as part, h5py.File(weights) as loose, h5py.File(part, "w") as packed:
+        averaged = "ema_generator" in loose
+
+        def copy(name, item):
+            if averaged and name.split("/")[0] == "generator":
+                return
+            if isinstance(item, h5py.Group):
+                new = packed.create_group(name)
+            else:
+                new = packed.create_dataset(name, data=item[()], compression="gzip", shuffle=True)
+            new.attrs.update(item.attrs)
+
+        loose.visititems(copy)
+        if averaged:  # One group under two names: Keras finds both networks.
+            packed["generator"] = packed["ema_generator"]
+    metadata = json.loads(described.read_text())
+    metadata["files"][weights.name] = file_facts(weights)
+    described.write_text(json.dumps(metadata, indent=1))
 
 
 def _limits(metadata, seeds):
