@@ -32,6 +32,7 @@ from keras import layers
 from PIL import Image
 
 import keras_gan
+from benchmarks import bundle
 from keras_gan import GAN, files, hub, networks, presets
 from keras_gan.pictures import image_grid
 
@@ -999,6 +1000,16 @@ def test_exported_generator_makes_the_same_images(format, saved, tmp_path):
 
 
 OLD = Path(__file__).parent / "data" / "preset_format_1"
+
+
+def test_packing_keeps_the_average_and_the_discriminator(saved, preset):
+    bundle.pack(preset)
+    gan, packed = saved[0], keras_gan.from_preset(preset)
+    kept = {"generator": "ema_generator", "ema_generator": "ema_generator"}
+    for name, source in (kept | {"discriminator": "discriminator"}).items():
+        weights = (getattr(owner, n).get_weights() for owner, n in ((packed, name), (gan, source)))
+        for found, expected in zip(*weights, strict=True):
+            np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("name", keras_gan.list_presets())
