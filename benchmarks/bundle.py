@@ -35,8 +35,11 @@ def main():
     run, metadata = min(zip(reached, options.runs, told, strict=True), key=lambda run: run[0])[1:]
     with (run / "training.csv").open(newline="") as file:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    gan = keras_gan.from_preset(run / "best")
-    gan.compile(gan.optimizer.generator, gan.optimizer.discriminator)  # Without the run's metric.
+    # Without the run's metric, and in float32: in half precision backends draw unlike images.
+    gan = keras_gan.create_model(
+        metadata["variant"], tuple(metadata["image_shape"]), metadata["seed"]
+    )
+    gan.set_weights(keras_gan.from_preset(run / "best").get_weights())
     best = json.loads((run / "best" / "metadata.json").read_text())["epochs"]
     real, held_out = (
         keras_gan.datasets.load(metadata["data"], split) for split in ("train", "test")
@@ -88,7 +91,8 @@ def _limits(metadata, seeds):
         which = "one seed; how far others come is not known"
     return (
         f"It draws {DRAWS[metadata['data']]}, and nothing else. Trained for {metadata['epochs']} "
-        f"epochs from {which}. The seconds are wall time, perhaps beside other work."
+        f"epochs in {metadata['precision']} from {which}. The seconds are wall time, perhaps "
+        "beside other work."
     )
 
 

@@ -1,6 +1,6 @@
 """How good the zoo's presets are: scores by two judges, pictures, and what fine-tuning saves.
 
-    KERAS_BACKEND=tensorflow python -m benchmarks.quality scores pictures finetune
+    KERAS_BACKEND=tensorflow python -m benchmarks.quality scores pictures memorised finetune
 
 writes `quality.json`, `quality.md` and pictures into `results/quality/`. `tutorial RUN` trains the
 plain tutorial's DCGAN for comparison, into a run folder; `scores` and `pictures` take it up from
@@ -57,7 +57,7 @@ def tutorial(options):
 
 
 def scores(options, presets):
-    """Every preset before both judges, and how far its samples are from the training images."""
+    """Every preset before both judges."""
     train, test = (datasets.load("fashion_mnist", split) for split in ("train", "test"))
     rows = {}
     for name, gan, metadata, _ in presets:
@@ -67,14 +67,6 @@ def scores(options, presets):
         rows[name] = {
             judge: report(gan, train, test, default_metrics(SHAPE, file), options.num_images, seeds)
             for judge, file in judges.items()
-        }
-        generated, distances, _ = neighbours(gan, train)
-        of_test = nearest(test[: len(generated)], train)[0]
-        rows[name]["nearest_training_image"] = {
-            "generated": float(np.median(distances)),
-            "test": float(np.median(of_test)),
-            "closest_generated": float(distances.min()),
-            "closest_test": float(of_test.min()),
         }
         kept = ("epochs", "num_images", "seconds", "backend", "device", "seed", "best_epoch")
         rows[name]["training"] = {key: metadata.get(key) for key in kept}
@@ -89,19 +81,36 @@ def scores(options, presets):
     }
 
 
-def neighbours(gan, train, count=1000):
-    """Generated images, the distances to their nearest training images, and those images."""
-    generated = gan.generate(count, seed=0, batch_size=500)
-    distances, indices = nearest(generated, train)
-    return generated, distances, train[indices]
-
-
 def nearest(images, others):
     """The root mean square distance of each image's pixels, in 0…255, to the nearest other."""
     a, b = (x.reshape(len(x), -1).astype("float32") for x in (images, others))
     squares = (b**2).sum(axis=1) - 2 * a @ b.T  # But for what does not tell the others apart.
     indices = squares.argmin(axis=1)
     return np.sqrt(((a - b[indices]) ** 2).mean(axis=1)), indices
+
+
+def memorised(options, presets):
+    """Generated images beside their nearest training images, and logits of images not seen."""
+    found = {}
+    for name, gan, metadata, _ in presets:
+        train, test = (datasets.load(metadata["data"], split) for split in ("train", "test"))
+        generated = gan.generate(1000, seed=0, batch_size=500)
+        distances, indices = nearest(generated, train)
+        of_test, _ = nearest(test[:1000], train)
+        pairs = np.stack([generated[:12], train[indices[:12]]]).reshape(-1, *gan.sample_shape)
+        save_image(options.out / f"nearest_{name}.png", image_grid(pairs, columns=12))
+        seen = gan.evaluate(train[: len(test)], return_dict=True, verbose=0)
+        unseen = gan.evaluate(test, return_dict=True, verbose=0)
+        found[name] = {
+            "generated": float(np.median(distances)),
+            "test": float(np.median(of_test)),
+            "closest_generated": float(distances.min()),
+            "closest_test": float(of_test.min()),
+            "d_real_train": seen["d_real"],
+            "d_real_test": unseen["d_real"],
+            "d_fake": unseen["d_fake"],
+        }
+    return found
 
 
 def table(results):
@@ -149,13 +158,8 @@ def _others(distance):
 
 
 def pictures(options, presets):
-    train = datasets.load("fashion_mnist")
     tiles = [image_grid(gan.generate(48, seed=0), columns=6) for _, gan, _, _ in presets]
     save_image(options.out / "samples.png", _side_by_side(tiles))
-    for name, gan, _, _ in presets:
-        generated, _, found = neighbours(gan, train, count=12)
-        pairs = np.stack([generated, found]).reshape(-1, *SHAPE)
-        save_image(options.out / f"nearest_{name}.png", image_grid(pairs, columns=12))
     walk(options.out / "walk.webp", presets[0][1])
     curves = {name: rows for name, _, _, rows in presets}
     draw(options.out / "curves.png", curves, "Fréchet distance to 10,000 test images")
@@ -245,7 +249,7 @@ def load(name, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ("tutorial", "scores", "pictures", "finetune")
+    parts = ("tutorial", "scores", "pictures", "memorised", "finetune")
     parser.add_argument("parts", nargs="+", choices=parts)
     parser.add_argument("--presets", default="*_fashion_mnist", help="a glob")
     parser.add_argument("--tutorial", type=Path, help="the tutorial's run folder")
@@ -259,7 +263,7 @@ def main():
         return 1
     file = options.out / "quality.json"
     results = json.loads(file.read_text()) if file.exists() else {}
-    if {"scores", "pictures"} & {*options.parts}:
+    if {"scores", "pictures", "memorised"} & {*options.parts}:
         folder = Path("zoo")
         presets = [load(n, folder / n) for n in keras_gan.list_presets(options.presets)]
         if options.tutorial:
@@ -271,6 +275,8 @@ def main():
         (options.out / "quality.md").write_text(table(results))
     if "pictures" in options.parts:
         pictures(options, presets)
+    if "memorised" in options.parts:
+        results.setdefault("memorised", {}).update(memorised(options, presets))
     if "finetune" in options.parts:
         results["finetune"] = finetune(options)
     file.write_text(json.dumps(results, indent=1))
