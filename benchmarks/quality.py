@@ -158,7 +158,8 @@ def _others(distance):
 
 
 def pictures(options, presets):
-    tiles = [image_grid(gan.generate(48, seed=0), columns=6) for _, gan, _, _ in presets]
+    zoo = [gan for name, gan, _, _ in presets if name != "tutorial"]
+    tiles = [image_grid(gan.generate(48, seed=0), columns=6) for gan in zoo]
     save_image(options.out / "samples.png", _side_by_side(tiles))
     walk(options.out / "walk.webp", presets[0][1])
     curves = {name: rows for name, _, _, rows in presets}
