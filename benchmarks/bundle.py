@@ -18,7 +18,7 @@ from keras_gan.metrics.report import default_metrics, report
 NUM_IMAGES, SEEDS = 10_000, range(3)
 DRAWS = {
     "fashion_mnist": "grey 28×28 pictures of the ten kinds of clothes in Fashion-MNIST",
-    "noto_emoji": "64×64 pictures in the manner of Google's emoji, and knows only 3,533 of them",
+    "noto_emoji": "64×64 pictures in the manner of 3,533 of Google's Noto emoji (OFL 1.1)",
 }
 
 
@@ -26,6 +26,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, help="folders of keras-gan train --score")
     parser.add_argument("name", help="of the preset")
+    parser.add_argument(
+        "--last", action="store_true", help="its last epoch, where scores tell them no longer apart"
+    )
     options = parser.parse_args()
     told = [json.loads((run / "metadata.json").read_text()) for run in options.runs]
     if len({json.dumps([m["recipe"] | {"seed": 0}, m["data_sha256"]]) for m in told}) > 1:
@@ -39,8 +42,8 @@ def main():
     gan = keras_gan.create_model(
         metadata["variant"], tuple(metadata["image_shape"]), metadata["seed"]
     )
-    gan.set_weights(keras_gan.from_preset(run / "best").get_weights())
-    best = json.loads((run / "best" / "metadata.json").read_text())["epochs"]
+    chosen = run if options.last else run / "best"
+    gan.set_weights(keras_gan.from_preset(chosen).get_weights())
     real, held_out = (
         keras_gan.datasets.load(metadata["data"], split) for split in ("train", "test")
     )
@@ -52,7 +55,9 @@ def main():
             f"mean of {len(reached)} trainings": statistics.mean(reached),
             "their deviation": statistics.stdev(reached),
         }
-    facts |= {"scores": facts["scores"] | scores, "best_epoch": best, "licence": "apache-2.0"}
+    facts |= {"scores": facts["scores"] | scores, "licence": "apache-2.0"}
+    if not options.last:
+        facts["best_epoch"] = json.loads((chosen / "metadata.json").read_text())["epochs"]
     facts |= {"limits": _limits(metadata, len(reached)), "data_sha256": content_key(real)}
     folder = Path("zoo") / options.name
     gan.save_to_preset(folder, rows, **facts)

@@ -11,12 +11,12 @@
 set -euo pipefail
 folder=${1:?a folder for the runs}
 
-train() {  # NAME VARIANT DATA EPOCHS
+train() {  # NAME VARIANT DATA EPOCHS [OPTION…]
     for seed in ${SEEDS:-0}; do
         local out=$folder/$1-$seed resume=
         [ ! -e "$out/options.json" ] || resume=--resume
         python -m keras_gan train "$2" --data "$3" --epochs $(($4 * ${TIMES:-1})) \
-            --seed "$seed" --score --out "$out" $resume
+            --seed "$seed" --score "${@:5}" --out "$out" $resume
     done
 }
 
@@ -24,4 +24,5 @@ train dcgan dcgan fashion_mnist 10
 train lsgan lsgan fashion_mnist 12
 train wgan_gp wgan_gp fashion_mnist 29
 train vanilla vanilla fashion_mnist 20
-train emoji dcgan noto_emoji 100
+# Twice as fast with torch, compiled, on CPUs with AMX; bundled in float32.
+train emoji dcgan noto_emoji 100 --precision mixed_bfloat16
