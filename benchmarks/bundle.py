@@ -87,7 +87,8 @@ def pack(folder):
             packed["generator"] = packed["ema_generator"]
     metadata = json.loads(described.read_text())
     metadata["files"][weights.name] = file_facts(weights)
-    described.write_text(json.dumps(metadata, indent=1))
+    with replacing(described) as part:
+        part.write_text(json.dumps(metadata, indent=1))
 
 
 def _limits(metadata, seeds):

@@ -24,5 +24,5 @@ train dcgan dcgan fashion_mnist 10
 train lsgan lsgan fashion_mnist 12
 train wgan_gp wgan_gp fashion_mnist 29
 train vanilla vanilla fashion_mnist 20
-# Twice as fast with torch, compiled, on CPUs with AMX; bundled in float32.
+# Half precision is faster with torch, compiled, on CPUs with AMX; bundled in float32.
 train emoji dcgan noto_emoji 100 --precision mixed_bfloat16
