@@ -187,15 +187,16 @@ class _Graph:
         try:
             # Imported here, since it takes a second.
             from torch._inductor.codecache import torch_key
-            from torch._inductor.compile_fx import compile_fx
             from torch._inductor.cpu_vec_isa import pick_vec_isa
 
-            with ThreadPoolExecutor(1) as probe:
+            with ThreadPoolExecutor(2) as probes:
                 # Inductor asks other processes for the CPU's instructions and reads all of torch's
-                # files, to know its cache by: two seconds and more to trace in.
+                # files, to know its cache by: two seconds and more to import and to trace in.
                 if not samples.is_cuda:
-                    probe.submit(pick_vec_isa)
-                probe.submit(torch_key)
+                    probes.submit(pick_vec_isa)
+                probes.submit(torch_key)
+                from torch._inductor.compile_fx import compile_fx
+
                 self.names, graph = _trace(gan._step, self.variables, values, samples)
             # Without an environment of shapes, Inductor does not look into its cache. But sizes
             # are to be numbers: as symbols they make slower kernels, and some graphs are refused.
