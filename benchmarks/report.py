@@ -36,6 +36,7 @@ def write(folder):
     runs = [json.loads(path.read_text()) for path in folder.glob("throughput*.json")]
     runs.sort(key=lambda run: run["date"])
     rows, scaling, inference = (_latest(runs, part) for part in ("rows", "scaling", "inference"))
+    rows.sort(key=lambda row: (row["precision"] != "float32", row["variant"]))
     add_shares(rows)
     parts = [f"# Throughput on {runs[0]['device']}", "\n".join(map(_about, runs))]
     parts += [_table(HEADER, map(_cells, rows))] if rows else []
