@@ -4,8 +4,7 @@
 #
 #   bash benchmarks/gpu.sh OUT [tests] [steps] [throughput] [scaling] [peers] [zoo]
 #
-# Needs torch and JAX for the GPU, and keras, optree and namex; no network. TensorFlow's column
-# stays empty where its CUDA libraries are not installed.
+# Needs torch and JAX for the GPU, and keras, optree and namex; no network. TensorFlow is not run.
 set -uo pipefail
 out=${1:?a folder for the results}
 shift

@@ -370,7 +370,7 @@ def _parser():
     option("--image-size", type=_size, help="N or HxW; default: the data set's, 64 for a folder")
     option("--seed", type=_whole(0), help="default: 0")
     option("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"))
-    option("--score", action="store_true", default=None, help="and keep the best epoch's preset")
+    option("--score", action="store_true", default=None, help="score each epoch, and keep the best")
     option("--resume", action="store_true", help="go on with the run in --out")
 
     option = command("generate", _generate, "Generate images with a preset or a run.")

@@ -65,7 +65,8 @@ def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: Size of the latent vector.
-        filters: Width of the map before the image; it doubles with each halving of the size.
+        filters: Width of the map before the image; it doubles with each halving of the size, up to
+            eight times.
         kernel_size: Of all convolutions.
         batch_norm: Whether to normalize between the layers.
 
@@ -106,7 +107,8 @@ def conv_discriminator(
 
     Args:
         image_shape: `(height, width, channels)`.
-        filters: Width of the first map; it doubles with each halving of the size.
+        filters: Width of the first map; it doubles with each halving of the size, up to eight
+            times.
         kernel_size: Of all convolutions.
         dropout: Rate after each convolution.
         batch_norm: Whether to normalize after each convolution but the first.

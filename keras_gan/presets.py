@@ -92,8 +92,7 @@ def create_model(name: str, image_shape=(28, 28, 1), seed=None, metrics=None, **
     Args:
         name: One of `list_models()`.
         image_shape: `(height, width, channels)`; height and width of at least 8.
-        seed: Seed of the noise drawn in training. The initial weights follow
-            `keras.utils.set_random_seed`.
+        seed: Of `GAN`. The initial weights follow `keras.utils.set_random_seed`.
         metrics: Of `GAN.compile`.
         **options: Of `GAN`, in place of the recipe's: `loss`, `penalty`, `ema_momentum`, ….
 
@@ -265,7 +264,7 @@ def check_files(folder: Path) -> list[str]:
 def save_to_preset(
     gan: GAN, folder: str | Path, history: Sequence[dict[str, float]] = (), **metadata
 ) -> None:
-    """Writes a preset: config, weights, metadata, samples and a card; whole or not at all.
+    """Writes a preset: config, weights, metadata, samples and a card, each whole or not at all.
 
     Other files of the folder stay. The optimizers' state is not kept: use `gan.save` for that.
 

@@ -229,7 +229,7 @@ def test_evaluate_tells_scores_with_their_protocol_and_floor(run, photos, capsys
     expected = {"preset": str(folder), "data": str(photos), "backend": BACKEND}
     assert expected.items() <= report.items()
     score = report["scores"]["sliced_wasserstein_distance"]
-    # Half of the 24 photos stand for the training images, the other half is held out.
+    # A folder has no test split: of its 24 photos, one half is the reference, the other its floor.
     assert score["protocol"]["num_real"] == score["protocol"]["num_floor"] == 12
     assert (score["protocol"]["num_generated"], score["protocol"]["seeds"]) == (20, [0, 1])
     assert 0 <= score["floor"] < score["mean"] and score["std"] > 0

@@ -26,8 +26,8 @@ from keras_gan.engine.scopes import copied_scope, pure_step
 _keras_same_padding = keras_torch_nn._apply_same_padding
 _keras_conv_transpose = keras_torch_nn.conv_transpose
 loader = None  # Arrays come as fast through Keras' own.
-# Seconds of eager steps before "auto" tries to compile. On a CPU that is about what compiling
-# takes, so that a short run does not pay for it and a long one at most doubles its first minute.
+# Seconds of eager steps before "auto" tries to compile: on a CPU a short run is not to pay for the
+# one or two minutes that this takes at first.
 PATIENCE = {"cpu": 30.0, "cuda": 0.0}
 
 
