@@ -104,6 +104,9 @@ class StopAtThreshold(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
         if self.monitor not in logs:
+            scored = any(name.startswith("val_") for name in logs)
+            if self.monitor.startswith("val_") and not scored and epoch + 1 < self.params["epochs"]:
+                return  # With validation_freq, later epochs may be.
             need = "Distances need compile(metrics=[…]) and fit(validation_data=…)."
             raise ValueError(f"There is no {closest(self.monitor, logs)} {need}")
         self.model.stop_training |= float(logs[self.monitor]) <= self.threshold
@@ -140,7 +143,7 @@ class RunFolder(keras.callbacks.Callback):
         if not (states := self._states()):
             return 0
         gan.load_weights(states[-1])
-        done = int(states[-1].name[6:10])
+        done = _epoch(states[-1])
         with open(self.folder / "training.csv", newline="") as file:
             # A run can have ended between writing a row and writing the state.
             rows = list(csv.DictReader(file))[:done]
@@ -185,7 +188,11 @@ class RunFolder(keras.callbacks.Callback):
         presets.save_to_preset(self.model, self.folder, self.rows, **facts)
 
     def _states(self):
-        return sorted(self.folder.glob("state_*.weights.h5"))
+        return sorted(self.folder.glob("state_*.weights.h5"), key=_epoch)
+
+
+def _epoch(state):
+    return int(state.name.removeprefix("state_").partition(".")[0])
 
 
 def _reseed(model, *entropy: int) -> None:

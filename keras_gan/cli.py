@@ -64,7 +64,8 @@ def _list(args):
 
 def _train(args):
     folder = Path(args.out or f"runs/{args.variant}")
-    options = DEFAULTS | _options(folder, args)
+    with _to_mend():
+        options = DEFAULTS | _options(folder, args)
     keras = _start(options.get("backend"), training=True)
     keras.utils.set_random_seed(options["seed"])
     keras.config.set_dtype_policy(options["precision"])
@@ -128,6 +129,8 @@ def _prepared(options):
     held_out, metrics = None, None
     if options.get("score"):
         held_out = _splits(data, shape, 10_000)[1][:10_000]
+        if len(held_out) < 2:
+            raise Stop(f"{data} has too few images for --score, which needs at least 4.")
         metrics = report.default_metrics(shape)[:1]
     gan = presets.create_model(variant, tuple(shape), seed, metrics)
     steps = gan.discriminator_steps

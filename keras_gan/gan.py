@@ -1,13 +1,17 @@
 """The GAN class: one adversarial train step, written once for every backend."""
 
 import copy
+import inspect
 import itertools
 import numbers
+import os
+import warnings
 from functools import partial
 
 import keras
 import numpy as np
 from keras import ops
+from keras.src.saving.serialization_lib import SafeModeScope
 from keras.src.trainers.epoch_iterator import EpochIterator
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
@@ -129,7 +133,11 @@ class GAN(engine.Trainer, keras.Model):
         return {
             "generator_optimizer": optimizers.serialize(self.optimizer.generator),
             "discriminator_optimizer": optimizers.serialize(self.optimizer.discriminator),
-            "metrics": [keras.saving.serialize_keras_object(metric) for metric in self._distances],
+            "metrics": [
+                keras.saving.serialize_keras_object(metric)
+                for metric in self._distances
+                if _can_be_saved(metric)
+            ],
             "jit_compile": self._jit_setting,
             "steps_per_execution": self.steps_per_execution,
             "run_eagerly": self.run_eagerly,
@@ -239,9 +247,9 @@ class GAN(engine.Trainer, keras.Model):
         return engine.normal((batch_size, *self.latent_shape), seed=self.noise)
 
     def _scaled(self, samples):
-        if keras.backend.standardize_dtype(samples.dtype) == "uint8":
-            return ops.cast(samples, "float32") / 127.5 - 1.0
-        return ops.cast(samples, "float32")
+        floats = ops.cast(samples, "float32")
+        pixels = keras.backend.standardize_dtype(samples.dtype) == "uint8"
+        return floats / 127.5 - 1.0 if pixels and len(self.sample_shape) == 3 else floats
 
     def _split(self, real):
         """Splits a batch evenly into one per discriminator step, dropping what is left over."""
@@ -295,10 +303,11 @@ class GAN(engine.Trainer, keras.Model):
         Raises:
             ValueError: Before the first step, for samples that do not fit.
         """
-        if y is not None:
+        if y is not None or {"sample_weight", "class_weight"} & kwargs.keys():
             raise ValueError("A GAN has no targets: give `fit` the real samples alone, without y.")
         if engine.TRAINS and not self.compiled:
             raise ValueError("Call compile() before fit(); it sets the two optimizers.")
+        x = np.asarray(x) if _is_tuple(x) else x
         trained = frozenset(id(variable) for variable in self.trainable_variables)
         if trained != self._trained:
             self._trained, self.train_function = trained, None  # What it would train is frozen in.
@@ -310,14 +319,18 @@ class GAN(engine.Trainer, keras.Model):
         x = self._checked(x, batch_size)
         if validation_data is not None:
             held_out = validation_data[0] if _is_tuple(validation_data) else validation_data
-            validation_data = self._checked(held_out, None)
+            if inspect.isgenerator(held_out) and kwargs.get("validation_steps") is None:
+                # It gives each batch once, and every epoch is to be compared with the same.
+                held_out = [ops.convert_to_numpy(_samples(batch)) for batch in held_out]
+                held_out = np.concatenate(held_out) if held_out else iter(())
+            validation_data = self._checked(held_out, None, steps=1)
         if keep_on_device is True or (keep_on_device == "auto" and _fits_on_device(x)):
             x = ResidentArray(x, batch_size, shuffle)
         elif engine.loader and hasattr(x, "shape"):
             x, batch_size, shuffle = engine.loader(x, batch_size, shuffle)
         return super().fit(
             x, batch_size=batch_size, epochs=epochs, shuffle=shuffle,
-            callbacks=_with_own(callbacks, kwargs.get("verbose", "auto")),
+            callbacks=_with_own(callbacks, kwargs.get("verbose", "auto"), self._distances),
             validation_split=validation_split, validation_data=validation_data, **kwargs,
         )  # fmt: skip
 
@@ -344,7 +357,9 @@ class GAN(engine.Trainer, keras.Model):
         if hasattr(x, "shape"):
             batch_size = batch_size or 64
         if not kwargs.pop("_use_cached_eval_dataset", False):
-            x = self._checked(x, None)
+            x = self._checked(x, None, steps=1)
+        if unknown := [name for name, value in kwargs.items() if value is not None]:
+            raise TypeError(f"evaluate does not take {', '.join(unknown)}.")
         batches = EpochIterator(x, batch_size=batch_size, steps_per_epoch=steps)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = keras.callbacks.CallbackList(
@@ -363,12 +378,12 @@ class GAN(engine.Trainer, keras.Model):
         callbacks.on_test_begin()
         for step, _, [data] in batches:
             callbacks.on_test_batch_begin(step)
-            real = ops.convert_to_numpy(_samples(data))
+            real = ops.convert_to_numpy(self._scaled(ops.convert_to_tensor(_samples(data))))
             generated = self._generated(random, len(real))
             totals += len(real) * self._compare(real, generated)
             count += len(real)
             for metric in self._distances:
-                metric.update_state(real, self._quantized(generated))
+                metric.update_state(real, generated)
             callbacks.on_test_batch_end(step)
         logs = dict(zip(("d_loss", "g_loss", "d_real", "d_fake"), totals / count, strict=True))
         for metric in self._distances:
@@ -379,8 +394,7 @@ class GAN(engine.Trainer, keras.Model):
         return logs if return_dict else list(logs.values())
 
     def _compare(self, real, generated):
-        """Losses and mean logits of one batch, as floats, with both networks at rest."""
-        real = ops.convert_to_numpy(self._scaled(ops.convert_to_tensor(real)))
+        """Losses and mean logits of one batch, with both networks at rest."""
         logits = [self.discriminator.predict_on_batch(batch) for batch in (real, generated)]
         loss = self.adversarial_loss
         return np.array(
@@ -405,9 +419,10 @@ class GAN(engine.Trainer, keras.Model):
             samples as float32.
 
         Raises:
-            ValueError: If `num_samples` is not a whole number ≥ 1.
+            ValueError: If `num_samples` or `batch_size` is not a whole number ≥ 1.
         """
         _check_whole("num_samples", num_samples)
+        _check_whole("batch_size", batch_size)
         random = np.random.default_rng(seed)
         whole, rest = divmod(int(num_samples), batch_size)
         sizes = [batch_size] * whole + [rest] * (rest > 0)
@@ -435,7 +450,7 @@ class GAN(engine.Trainer, keras.Model):
             return samples
         return np.clip(np.rint(samples * 127.5 + 127.5), 0, 255).astype("uint8")
 
-    def _checked(self, x, batch_size):
+    def _checked(self, x, batch_size, steps=None):
         """Returns `x` after looking at it: all of an array, the first batch of anything else."""
         if x is None:
             raise ValueError("There are no samples: x is None.")
@@ -444,15 +459,15 @@ class GAN(engine.Trainer, keras.Model):
             raise TypeError(f"Samples come as an array or a loader of batches; got {kind} {x!r}.")
         if _is_tuple(x):
             x = np.asarray(x)
-        steps = self.discriminator_steps
+        steps = steps or self.discriminator_steps
         if hasattr(x, "shape"):
             check_samples(x, self.sample_shape)
             if batch_size is not None:
                 _check_batch(min(batch_size, len(x)), steps)
             return x
         if hasattr(x, "collate_fn"):  # A torch DataLoader, whose batches Keras wants as tuples.
-            collate, x = x.collate_fn, copy.copy(x)
-            x.collate_fn = lambda samples: (_samples(collate(samples)),)
+            x = copy.copy(x)
+            x.collate_fn = partial(_collated, x.collate_fn)
         if hasattr(x, "__getitem__"):  # keras.utils.PyDataset, Grain
             first, rest = (x[0] if len(x) else None), x
         else:
@@ -466,6 +481,10 @@ class GAN(engine.Trainer, keras.Model):
         check_samples(first, self.sample_shape)
         _check_batch(len(first), steps)
         return rest
+
+
+def _collated(collate, samples):
+    return (_samples(collate(samples)),)
 
 
 def _generator(batches):
@@ -512,13 +531,32 @@ def _with_losses(network, batch):
     return outputs, [loss for layer in layers for loss in layer._get_own_losses()]
 
 
+def _can_be_saved(metric):
+    source = getattr(metric, "source", None)
+    if source is None or isinstance(source, (str, os.PathLike)):
+        return True
+    warnings.warn(
+        f"The metric {metric.name} is not saved with the model: its extractor is an object, and no "
+        "path of a .keras file.",
+        stacklevel=2,
+    )
+    return False
+
+
+MODES = {"up": "max", "down": "min"}  # Of a metric, and of the callbacks that watch it.
+
+
 class _Progress(keras.callbacks.ProgbarLogger):
     async_safe = True  # It reads the values in another thread, so that no step waits for them.
 
 
-def _with_own(callbacks, verbose):
+def _with_own(callbacks, verbose, metrics=()):
     """The user's callbacks, and those that make them and the progress bar fit for a GAN."""
     callbacks = _flat(callbacks)
+    modes = {f"val_{m.name}": MODES[m._direction] for m in metrics if hasattr(m, "_direction")}
+    for callback in callbacks:  # Keras finds the direction of its own compiled metrics alone.
+        if getattr(callback, "mode", None) == "auto":
+            callback.mode = modes.get(callback.monitor, "auto")
     if any(isinstance(callback, keras.callbacks.SwapEMAWeights) for callback in callbacks):
         raise ValueError(
             "SwapEMAWeights needs an optimizer's own average; a GAN averages its generator "
@@ -560,7 +598,7 @@ def _shapes(generator, discriminator):
             f"shapes are {takes} and {makes}. Use the functional API, or wrap it as "
             "keras.Sequential([keras.Input(latent_shape), generator])."
         )
-    accepted = discriminator.input_shape if discriminator.built else makes
+    accepted = getattr(discriminator, "input_shape", makes) if discriminator.built else makes
     fits = len(accepted) == len(makes) and all(
         None in pair or pair[0] == pair[1] for pair in zip(accepted, makes, strict=True)
     )
@@ -580,7 +618,12 @@ def _shapes(generator, discriminator):
 
 def _frozen_copy(network):
     """A copy of a network with the same weights that no optimizer trains."""
-    twin = getattr(network, "twin", lambda: type(network).from_config(network.get_config()))()
+    if hasattr(network, "twin"):
+        twin = network.twin()
+        del network.twin  # Once: another model of this network needs a copy of its own.
+    else:
+        with SafeModeScope(False):  # The network is the user's own, Lambda layers included.
+            twin = type(network).from_config(network.get_config())
     twin.build(network.input_shape)
     twin.set_weights(network.get_weights())
     twin.trainable = False

@@ -21,7 +21,7 @@ def gradient_penalty(critic, real, fake, epsilon):
     Returns:
         A float32 scalar ≥ 0, differentiable with respect to the critic's weights.
     """
-    points = epsilon * real + (1.0 - epsilon) * fake
+    points = epsilon * real + (1.0 - epsilon) * ops.cast(fake, real.dtype)
     gradient = ops.cast(engine.input_gradient(critic, points), "float32")
     squares = ops.sum(ops.square(gradient), axis=list(range(1, len(gradient.shape))))
     # √ has no derivative at 0: a critic that is constant around x̂ would put NaN into its weights.

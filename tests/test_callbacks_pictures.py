@@ -111,6 +111,8 @@ def test_training_stops_at_a_threshold(threshold, epochs):
     assert len(history["val_sliced_wasserstein_distance"]) == epochs
     with pytest.raises(ValueError, match=r"no 'val_sliced.*Distances need compile"):
         gan.fit(images, **options)
+    later = gan.fit(images, validation_data=images, validation_freq=2, **options).history
+    assert len(later["d_loss"]) == min(2 * epochs, 3)
 
 
 def test_batches_show_every_image_once_in_each_pass():

@@ -445,6 +445,7 @@ def test_a_full_disk_ends_the_run(tmp_path, photos, capsys, monkeypatch):
         (["generate", "tests", "--num", "0"], "at least 1; got '0'"),
         (["evaluate", "no_such_preset", "--data", "mnist"], "no preset or folder"),
         (["info", "no_such_preset"], "no preset or folder"),
+        (["train", "tiny", "--data", "mnist", "--out", "x" * 300], "File name too long"),
     ],
 )
 def test_bad_input_gets_one_line(capsys, tmp_path, monkeypatch, arguments, message):
@@ -476,6 +477,9 @@ def test_data_must_fit(tmp_path, photos, finished, capsys):
         path.unlink()
     assert "has 1 images; tiny needs at least 2" in refused(
         capsys, "train", "tiny", "--data", photos, *out
+    )
+    assert "needs at least 4" in refused(
+        capsys, "train", "vanilla", "--data", photos, *out, "--score"
     )
     next(photos.iterdir()).unlink()
     assert "has no image" in refused(capsys, "train", "tiny", "--data", photos, *out)

@@ -1,5 +1,7 @@
 """What `fit` takes: every loader of Keras, every optimizer setting, the user's own networks."""
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -207,6 +209,59 @@ def test_validation_data_from_loaders(loader):
         assert history[f"val_{name}"] == pytest.approx([value], rel=1e-5, abs=1e-6)
 
 
+def test_a_generator_of_validation_data_is_compared_with_whole_at_each_epoch():
+    gan = image_gan(rate=0.0, **QUICK)
+    batches = (IMAGES[i : i + 4] for i in range(0, 20, 4))
+    history = fit(gan, IMAGES, epochs=2, validation_data=batches)
+    expected = gan.evaluate(IMAGES, batch_size=64, return_dict=True)
+    for name, value in expected.items():
+        assert history[f"val_{name}"] == pytest.approx(2 * [value], rel=1e-5, abs=1e-6)
+
+
+def test_evaluation_takes_batches_smaller_than_the_discriminator_steps():
+    gan = image_gan(discriminator_steps=5, **QUICK)
+    small = Batches(batches(images=IMAGES[:8], size=4))
+    expected = gan.evaluate(IMAGES[:8], batch_size=4, verbose=0)
+    assert gan.evaluate(small, verbose=0) == pytest.approx(expected, rel=1e-5)
+    history = fit(gan, IMAGES, validation_data=small)
+    assert np.isfinite(history["val_d_loss"]).all()
+
+
+def test_what_a_gan_has_no_use_for_is_refused():
+    gan = image_gan(**QUICK)
+    for name in ("sample_weight", "class_weight"):
+        with pytest.raises(ValueError, match="no targets"):
+            gan.fit(IMAGES, **{name: np.ones(20)})
+    with pytest.raises(TypeError, match="evaluate does not take step, sample_weight"):
+        gan.evaluate(IMAGES, step=1, sample_weight=np.ones(20))
+    with pytest.raises(ValueError, match="batch_size must be a whole number"):
+        gan.generate(1, batch_size=0)
+
+
+def test_lists_are_arrays():
+    gan = image_gan(discriminator_steps=5, **QUICK)
+    gan.fit(list(pictures(160)), verbose=0, validation_split=0.5)
+    assert int(gan.optimizer.iterations) == 1
+
+
+def test_rows_of_bytes_are_no_pixels():
+    gan = mlp_gan()
+    rows = np.array([[0, 1], [1, 0]], "uint8")
+    np.testing.assert_array_equal(ops.convert_to_numpy(gan._scaled(native(rows))), rows)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's own tensors and workers")
+def test_tensors_of_torch_and_loaders_with_workers():
+    import torch
+
+    floats = torch.tensor(IMAGES) / 127.5 - 1
+    for tensor in (floats.bfloat16(), floats.requires_grad_()):
+        image_gan()._checked(tensor, 10)
+    loader = torch_loader(IMAGES, WRAPS["(x, label)"])
+    collate = image_gan()._checked(loader, None).collate_fn
+    assert pickle.loads(pickle.dumps(collate)).func is collate.func
+
+
 def test_second_fit_goes_on_with_another_batch_size():
     gan = image_gan()
     first = fit(gan, IMAGES, 10)
@@ -317,6 +372,25 @@ def test_unbuilt_discriminator():
     assert any(changed(before, values(discriminator.weights)))
 
 
+def test_a_discriminator_that_was_called_already():
+    discriminator = Subclassed(1)
+    discriminator(points(4))
+    gan = GAN(sequential(3, 2), discriminator)
+    gan.compile(**QUICK)
+    assert np.isfinite(fit(gan, points(8))["d_loss"]).all()
+
+
+def test_the_average_of_a_network_with_code_of_ones_own():
+    generator = keras.Sequential(
+        [keras.Input((3,)), layers.Dense(2), layers.Lambda(lambda x: 2 * x)]
+    )
+    gan = GAN(generator, sequential(2, 1), ema_momentum=0.5)
+    latents = points(4, 3)
+    np.testing.assert_array_equal(
+        gan.predict(latents, verbose=0), generator.predict(latents, verbose=0)
+    )
+
+
 class Activity(layers.Layer):
     """Adds a constant to the loss at each call."""
 
@@ -417,6 +491,23 @@ def test_mixed_precision_trains(policy, penalty):
     assert all(any(changed(old, new)) for old, new in zip(before, weights(gan), strict=True))
     assert {v.dtype for v in gan.trainable_variables} == {"float32"}
     assert gan.generate(2, seed=0).dtype == "uint8"
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16"], indirect=True)
+def test_networks_that_end_in_half_precision_take_the_penalty(policy):
+    gan = mlp_gan(penalty="gradient_penalty")
+    gan.compile()
+    assert np.isfinite(fit(gan, points(8))["penalty"]).all()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
+def test_a_layer_frozen_after_compile_stays_in_float16(policy):
+    gan = mlp_gan()
+    gan.compile(SGD(0.1), SGD(0.1), jit_compile=BACKEND == "jax")
+    gan.discriminator.layers[0].trainable = False
+    before = weights(gan)[1]
+    fit(gan, points(8))
+    assert changed(before, weights(gan)[1]) == [False, False, True, True]
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)

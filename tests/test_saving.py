@@ -10,7 +10,7 @@ from conftest import assert_equal, changed, fit, mlp_gan, pictures, points, valu
 from keras import layers
 
 import keras_gan
-from keras_gan import GAN, Recipe, losses, networks, penalties, presets
+from keras_gan import GAN, Recipe, losses, metrics, networks, penalties, presets
 
 SHAPE = (8, 8, 1)
 
@@ -123,6 +123,41 @@ def test_learning_rate_of_both_survives(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "gan.keras")
     assert float(loaded.optimizer.generator.learning_rate) == pytest.approx(1e-3)
     assert float(loaded.optimizer.discriminator.learning_rate) == pytest.approx(2e-3)
+
+
+def test_metrics_that_would_come_back_different_are_left_out(tmp_path):
+    extractor = keras.Sequential(
+        [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    extractor.save(tmp_path / "extractor.keras")
+    sources = (extractor, str(tmp_path / "extractor.keras"))
+    gan = preset_gan()
+    gan.compile(metrics=[metrics.FrechetDistance(s, f"by_{i}") for i, s in enumerate(sources)])
+    with pytest.warns(UserWarning, match="by_0 is not saved with the model"):
+        gan.save_to_preset(tmp_path / "preset")
+    copy = keras_gan.from_preset(tmp_path / "preset")
+    assert [metric.name for metric in copy.metrics[1:]] == ["by_1"]
+    real = pictures(8, SHAPE)
+    scores = (model.evaluate(real, return_dict=True, verbose=0)["by_1"] for model in (gan, copy))
+    assert next(scores) == pytest.approx(next(scores), rel=1e-4)
+
+
+def test_loading_a_preset_fetches_no_extractor(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_gan.metrics.inception.fetch", lambda *_: pytest.fail("fetched"))
+    monkeypatch.setenv("KERAS_GAN_HOME", str(tmp_path))
+    gan = preset_gan()
+    gan.compile(metrics=[metrics.FrechetDistance("inception")])
+    gan.save_to_preset(tmp_path / "preset")
+    assert keras_gan.from_preset(tmp_path / "preset").generate(2).shape == (2, *SHAPE)
+
+
+def test_models_of_one_network_average_apart(preset):
+    _, folder = preset
+    first = keras_gan.from_preset(folder)
+    before = values(first.ema_generator)
+    second = GAN(first.generator, first.discriminator, ema_momentum=0.5)
+    assert second.ema_generator is not first.ema_generator
+    assert_equal(values(first.ema_generator), before)
 
 
 def test_before_compile(tmp_path):

@@ -52,10 +52,12 @@ def apply(optimizer, gradients, variables):
         return
     # Loss scaling branches on whether the gradients are finite, and assignments inside a branch
     # would leak traced values: its stateless form hands the new values out.
-    values, state = optimizer.stateless_apply(
-        [v.value for v in optimizer.variables], gradients, [v.value for v in variables]
-    )
-    for variable, value in zip(variables + optimizer.variables, values + state, strict=True):
+    # It takes all that the optimizer was built with: what was frozen since has no gradient.
+    given = {id(v): gradient for v, gradient in zip(variables, gradients, strict=True)}
+    built = optimizer._trainable_variables
+    state, values = ([v.value for v in group] for group in (optimizer.variables, built))
+    values, state = optimizer.stateless_apply(state, [given.get(id(v)) for v in built], values)
+    for variable, value in zip(built + optimizer.variables, values + state, strict=True):
         variable.assign(value)
 
 

@@ -110,9 +110,14 @@ def load_inception(source: str) -> Extractor:
     """The extractor with weights from a file, or for `"inception"` those that are fetched once."""
     path = Path(source)
     if source == "inception":
+        from filelock import FileLock
+
         path = home() / URL.rpartition("/")[2]
-        if not path.is_file() or file_facts(path)["sha256"] != SHA256:
-            fetch(URL, path, SHA256)
+        if not _is_whole(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock"):
+                if not _is_whole(path):  # Another process may have fetched it by now.
+                    fetch(URL, path, SHA256)
     state, found = read_state_dict(path), file_facts(path)["sha256"]
     try:
         model = build_inception(state)
@@ -120,6 +125,10 @@ def load_inception(source: str) -> Extractor:
         raise ValueError(f"These are not the weights of the FID Inception: {error}") from error
     name = "inception" if found == SHA256 else path.stem
     return Extractor(model, name, source, found, resize="299x299, bilinear as in TensorFlow 1")
+
+
+def _is_whole(path: Path) -> bool:
+    return path.is_file() and file_facts(path)["sha256"] == SHA256
 
 
 def _tensor(storage: np.ndarray, offset: int, shape: tuple, strides: tuple, *_) -> np.ndarray:

@@ -5,6 +5,7 @@ import json
 import warnings
 import zipfile
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,15 @@ class ImageMetric(keras.metrics.Metric):
 
     def __init__(self, name=None, extractor=None, **options):
         super().__init__(name=name or self.title)
-        self.extractor: Any = extractor if extractor is None else get_extractor(extractor)
+        self.source = getattr(extractor, "source", extractor)
+        if extractor is not None and extractor != "inception":  # Whose weights are to be fetched.
+            self.extractor = get_extractor(extractor)
         self.options = options
         self.reset_state()
+
+    @cached_property
+    def extractor(self) -> Any:
+        return self.source if self.source is None else get_extractor(self.source)
 
     def _summary(self) -> Summary:
         """An empty summary of one side."""
@@ -65,7 +72,7 @@ class ImageMetric(keras.metrics.Metric):
         self._real, self._generated = self._summary(), self._summary()
         self._cache: Path | None = None
         self.needs_real = self.compares  # Where it is False, update_state(None, generated) does.
-        if self.extractor is not None:
+        if vars(self).get("extractor"):
             self.extractor.recent.clear()  # A model may have changed.
 
     def begin(self, real_key: str | None = None) -> None:
@@ -106,8 +113,8 @@ class ImageMetric(keras.metrics.Metric):
 
     def get_config(self):
         config = {"name": self.name, **self.options}
-        if self.extractor:
-            config["extractor"] = keras.saving.serialize_keras_object(self.extractor.source)
+        if self.source is not None:
+            config["extractor"] = keras.saving.serialize_keras_object(self.source)
         return config
 
     @classmethod
