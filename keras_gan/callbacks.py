@@ -99,17 +99,17 @@ class StopAtThreshold(keras.callbacks.Callback):
 
     def __init__(self, monitor: str, threshold: float):
         super().__init__()
-        self.monitor, self.threshold = monitor, threshold
+        self.monitor, self.threshold, self.seen = monitor, threshold, False
 
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
-        if self.monitor not in logs:
-            scored = any(name.startswith("val_") for name in logs)
-            if self.monitor.startswith("val_") and not scored and epoch + 1 < self.params["epochs"]:
-                return  # With validation_freq, later epochs may be.
+        if self.monitor in logs:
+            self.seen = True
+            self.model.stop_training |= float(logs[self.monitor]) <= self.threshold
+        # With validation_freq it may come in a later epoch.
+        elif not self.seen and epoch + 1 == self.params["epochs"]:
             need = "Distances need compile(metrics=[…]) and fit(validation_data=…)."
             raise ValueError(f"There is no {closest(self.monitor, logs)} {need}")
-        self.model.stop_training |= float(logs[self.monitor]) <= self.threshold
 
 
 class RunFolder(keras.callbacks.Callback):

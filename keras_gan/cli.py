@@ -104,12 +104,8 @@ def _options(folder, args):
         given["data"] = os.path.abspath(os.path.expanduser(given["data"]))
     for name, value in given.items():
         if name != "epochs" and value != saved.get(name):
-            option = "VARIANT" if name == "variant" else "--" + name.replace("_", "-")
-            how = (
-                f"with {option} {saved[name]}, not {value}"
-                if name in saved
-                else f"without {option}"
-            )
+            flag = "VARIANT" if name == "variant" else "--" + name.replace("_", "-")
+            how = f"with {flag} {saved[name]}, not {value}" if name in saved else f"without {flag}"
             raise Stop(f"{folder} was begun {how}.")
     return saved | given
 

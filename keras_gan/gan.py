@@ -181,19 +181,14 @@ class GAN(engine.Trainer, keras.Model):
 
     def _step(self, data):
         """One adversarial step on a batch of real samples; returns the epoch's means so far."""
-        real = self._scaled(_samples(data))
-        batches = self._split(real)
+        batches = self._split(self._scaled(self._samples(data)))
         # Outputs of the discriminator updates are averaged, as if they had been one.
-        d_loss, d_real, d_fake, *penalty = (
-            sum(outputs) / self.discriminator_steps
-            for outputs in zip(
-                *(self._update_discriminator(batch) for batch in batches), strict=True
-            )
-        )
+        updates = [self._update_discriminator(batch) for batch in batches]
+        d_loss, *others = (sum(values) / len(updates) for values in zip(*updates, strict=True))
         g_loss = self._update_generator(ops.shape(batches[0])[0])
         if self.ema_generator is not None:
             self._update_average()
-        self.step_means.update_state([d_loss, g_loss, d_real, d_fake, *penalty])
+        self.step_means.update_state([d_loss, g_loss, *others])
         return self.step_means.result()
 
     def _update_discriminator(self, real):
@@ -202,13 +197,12 @@ class GAN(engine.Trainer, keras.Model):
         uniform = partial(engine.uniform, seed=self.noise)
 
         def objective():
-            (real_logits, added), (fake_logits, more) = (
-                _with_losses(self.discriminator, batch) for batch in (real, fake)
-            )
+            self.discriminator._clear_losses()
+            real_logits, fake_logits = critic(real), critic(fake)
             loss = self.adversarial_loss.discriminator(real_logits, fake_logits)
+            added = self.discriminator.losses  # Of both passes, before the penalty's own.
             terms = [] if self.penalty is None else [self.penalty(critic, real, fake, uniform)]
-            decay = self.discriminator._get_regularization_losses()
-            loss = sum(terms + added + more + decay, loss)
+            loss = sum(terms + added, loss)
             outputs = [loss, _float_mean(real_logits), _float_mean(fake_logits), *terms]
             return self.optimizer.discriminator.scale_loss(loss), outputs
 
@@ -218,9 +212,10 @@ class GAN(engine.Trainer, keras.Model):
         latents = self._latents(batch_size)
 
         def objective():
-            fake, added = _with_losses(self.generator, latents)
+            self.generator._clear_losses()
+            fake = self.generator(latents, training=True)
             loss = self.adversarial_loss.generator(self.discriminator(fake, training=True))
-            loss = sum(added + self.generator._get_regularization_losses(), loss)
+            loss = sum(self.generator.losses, loss)
             return self.optimizer.generator.scale_loss(loss), [loss]
 
         return self._minimize(objective, self.generator, self.optimizer.generator)[0]
@@ -242,6 +237,13 @@ class GAN(engine.Trainer, keras.Model):
                 average.assign(value + ops.cast(momentum, average.dtype) * (average - value))
             else:
                 average.assign(variable.value)
+
+    @staticmethod
+    def _samples(data):
+        """The real samples of a batch as any loader gives it: `x`, `(x, …)`, `{…: x}`."""
+        if isinstance(data, dict):
+            data = next(iter(data.values()))
+        return data[0] if isinstance(data, (list, tuple)) else data
 
     def _latents(self, batch_size):
         return engine.normal((batch_size, *self.latent_shape), seed=self.noise)
@@ -307,23 +309,23 @@ class GAN(engine.Trainer, keras.Model):
             raise ValueError("A GAN has no targets: give `fit` the real samples alone, without y.")
         if engine.TRAINS and not self.compiled:
             raise ValueError("Call compile() before fit(); it sets the two optimizers.")
-        x = np.asarray(x) if _is_tuple(x) else x
         trained = frozenset(id(variable) for variable in self.trainable_variables)
         if trained != self._trained:
             self._trained, self.train_function = trained, None  # What it would train is frozen in.
-        if batch_size is None and hasattr(x, "shape"):
-            batch_size = 32 * self.discriminator_steps
-        if validation_split and validation_data is None and hasattr(x, "shape"):
-            kept = int(len(x) * (1.0 - validation_split))
-            x, validation_data, validation_split = x[:kept], x[kept:], 0.0
-        x = self._checked(x, batch_size)
+        x = self._checked(x)
+        if hasattr(x, "shape"):
+            batch_size = 32 * self.discriminator_steps if batch_size is None else batch_size
+            if validation_split and validation_data is None:
+                kept = int(len(x) * (1.0 - validation_split))
+                x, validation_data, validation_split = x[:kept], x[kept:], 0.0
+            _check_batch(min(batch_size, len(x)), self.discriminator_steps)
         if validation_data is not None:
-            held_out = validation_data[0] if _is_tuple(validation_data) else validation_data
+            held_out = self._samples(validation_data)
             if inspect.isgenerator(held_out) and kwargs.get("validation_steps") is None:
                 # It gives each batch once, and every epoch is to be compared with the same.
-                held_out = [ops.convert_to_numpy(_samples(batch)) for batch in held_out]
+                held_out = [ops.convert_to_numpy(self._samples(batch)) for batch in held_out]
                 held_out = np.concatenate(held_out) if held_out else iter(())
-            validation_data = self._checked(held_out, None, steps=1)
+            validation_data = self._checked(held_out, steps=1)
         if keep_on_device is True or (keep_on_device == "auto" and _fits_on_device(x)):
             x = ResidentArray(x, batch_size, shuffle)
         elif engine.loader and hasattr(x, "shape"):
@@ -357,7 +359,7 @@ class GAN(engine.Trainer, keras.Model):
         if hasattr(x, "shape"):
             batch_size = batch_size or 64
         if not kwargs.pop("_use_cached_eval_dataset", False):
-            x = self._checked(x, None, steps=1)
+            x = self._checked(x, steps=1)
         if unknown := [name for name, value in kwargs.items() if value is not None]:
             raise TypeError(f"evaluate does not take {', '.join(unknown)}.")
         batches = EpochIterator(x, batch_size=batch_size, steps_per_epoch=steps)
@@ -378,7 +380,7 @@ class GAN(engine.Trainer, keras.Model):
         callbacks.on_test_begin()
         for step, _, [data] in batches:
             callbacks.on_test_batch_begin(step)
-            real = ops.convert_to_numpy(self._scaled(ops.convert_to_tensor(_samples(data))))
+            real = ops.convert_to_numpy(self._scaled(ops.convert_to_tensor(self._samples(data))))
             generated = self._generated(random, len(real))
             totals += len(real) * self._compare(real, generated)
             count += len(real)
@@ -396,14 +398,11 @@ class GAN(engine.Trainer, keras.Model):
     def _compare(self, real, generated):
         """Losses and mean logits of one batch, with both networks at rest."""
         logits = [self.discriminator.predict_on_batch(batch) for batch in (real, generated)]
-        loss = self.adversarial_loss
-        return np.array(
-            [
-                float(loss.discriminator(*map(ops.convert_to_tensor, logits))),
-                float(loss.generator(ops.convert_to_tensor(logits[1]))),
-                *(np.mean(batch, dtype="float64") for batch in logits),
-            ]
-        )
+        real_logits, fake_logits = map(ops.convert_to_tensor, logits)
+        d_loss = self.adversarial_loss.discriminator(real_logits, fake_logits)
+        g_loss = self.adversarial_loss.generator(fake_logits)
+        means = [float(np.mean(batch, dtype="float64")) for batch in logits]
+        return np.array([float(d_loss), float(g_loss), *means])
 
     def generate(self, num_samples, seed=None, batch_size=64):
         """Generates samples.
@@ -450,20 +449,17 @@ class GAN(engine.Trainer, keras.Model):
             return samples
         return np.clip(np.rint(samples * 127.5 + 127.5), 0, 255).astype("uint8")
 
-    def _checked(self, x, batch_size, steps=None):
+    def _checked(self, x, steps=None):
         """Returns `x` after looking at it: all of an array, the first batch of anything else."""
         if x is None:
             raise ValueError("There are no samples: x is None.")
         if isinstance(x, (str, int, float)):
             kind = type(x).__name__
             raise TypeError(f"Samples come as an array or a loader of batches; got {kind} {x!r}.")
-        if _is_tuple(x):
+        if isinstance(x, (list, tuple)):
             x = np.asarray(x)
-        steps = steps or self.discriminator_steps
         if hasattr(x, "shape"):
             check_samples(x, self.sample_shape)
-            if batch_size is not None:
-                _check_batch(min(batch_size, len(x)), steps)
             return x
         if hasattr(x, "collate_fn"):  # A torch DataLoader, whose batches Keras wants as tuples.
             x = copy.copy(x)
@@ -472,25 +468,21 @@ class GAN(engine.Trainer, keras.Model):
             first, rest = (x[0] if len(x) else None), x
         else:
             iterator = iter(x)
-            first = next(iterator, None)
-            # A generator gives each batch once: the one looked at goes back in front.
-            rest = _generator(itertools.chain([first], iterator)) if iterator is x else x
+            first, rest = next(iterator, None), x
+            # A generator gives each batch once: the one looked at goes back in front. Keras tells
+            # generators by their type, and wants tuples of them.
+            if iterator is x:
+                rest = ((self._samples(batch),) for batch in itertools.chain([first], iterator))
         if first is None:
             raise ValueError("There are no samples in the data: it gives no batch.")
-        first = _samples(first)
+        first = self._samples(first)
         check_samples(first, self.sample_shape)
-        _check_batch(len(first), steps)
+        _check_batch(len(first), steps or self.discriminator_steps)
         return rest
 
 
 def _collated(collate, samples):
-    return (_samples(collate(samples)),)
-
-
-def _generator(batches):
-    # Keras tells generators by their type, and wants tuples of them.
-    for batch in batches:
-        yield (_samples(batch),)
+    return (GAN._samples(collate(samples)),)
 
 
 def _fits_on_device(x):
@@ -505,30 +497,6 @@ def _check_batch(size, steps):
             f"A batch of {size} cannot be split over {steps} discriminator steps; give batches of "
             f"at least {steps}, better {steps} × 64."
         )
-
-
-def _samples(data):
-    """The real samples of a batch as any loader gives it: `x`, `(x,)`, `(x, label)`, `{…: x}`."""
-    if isinstance(data, dict):
-        data = next(iter(data.values()))
-    return data[0] if _is_tuple(data) else data
-
-
-def _is_tuple(data):
-    return isinstance(data, (list, tuple))
-
-
-def _flat(callbacks):
-    callbacks = getattr(callbacks, "callbacks", callbacks) or []
-    return keras.tree.flatten(callbacks)
-
-
-def _with_losses(network, batch):
-    """A network's output, and what its layers add to the loss in this one call."""
-    network._clear_losses()
-    outputs = network(batch, training=True)
-    layers = network._flatten_layers()
-    return outputs, [loss for layer in layers for loss in layer._get_own_losses()]
 
 
 def _can_be_saved(metric):
@@ -552,7 +520,7 @@ class _Progress(keras.callbacks.ProgbarLogger):
 
 def _with_own(callbacks, verbose, metrics=()):
     """The user's callbacks, and those that make them and the progress bar fit for a GAN."""
-    callbacks = _flat(callbacks)
+    callbacks = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks) or [])
     modes = {f"val_{m.name}": MODES[m._direction] for m in metrics if hasattr(m, "_direction")}
     for callback in callbacks:  # Keras finds the direction of its own compiled metrics alone.
         if getattr(callback, "mode", None) == "auto":

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import keras
 from keras import ops
 
 from keras_gan.errors import closest
@@ -38,6 +37,7 @@ def _mean(function, logits):
 # -log σ(x) = softplus(-x) and -log(1 - σ(x)) = softplus(x), finite for any finite logit.
 _softplus = partial(_mean, ops.softplus)
 _plain = partial(_mean, lambda logits: logits)
+_margin = partial(_mean, lambda logits: ops.relu(1.0 + logits))
 
 
 def _cross_entropy(real_logits, fake_logits):
@@ -46,10 +46,6 @@ def _cross_entropy(real_logits, fake_logits):
 
 def _half_square(logits, target):
     return _mean(lambda logits: 0.5 * ops.square(logits - target), logits)
-
-
-def _margin(logits):
-    return _mean(lambda logits: ops.relu(1.0 + logits), logits)
 
 
 LOSSES = {
@@ -87,8 +83,6 @@ def get(identifier):
     Raises:
         ValueError: For an unknown name or an object that is no loss.
     """
-    if isinstance(identifier, dict):
-        identifier = keras.saving.deserialize_keras_object(identifier)
     if isinstance(identifier, str):
         if identifier not in LOSSES:
             raise ValueError(f"Unknown loss {closest(identifier, LOSSES)}")

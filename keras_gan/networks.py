@@ -16,13 +16,9 @@ from keras_gan import engine
 def mlp_generator(image_shape, latent_dim=100, units=(256, 512, 1024)):
     """A multilayer perceptron from latents `(batch, latent_dim)` to images in −1…1."""
     _check_shape(image_shape)
-    hidden = [layers.Dense(n, activation="relu") for n in units]
-    outputs = [
-        layers.Dense(math.prod(image_shape)),
-        layers.Reshape(tuple(image_shape)),
-        layers.Activation("tanh", dtype="float32"),
-    ]
-    return keras.Sequential([keras.Input((latent_dim,)), *hidden, *outputs], name="generator")
+    stack = [keras.Input((latent_dim,)), *(layers.Dense(n, activation="relu") for n in units)]
+    stack += [layers.Dense(math.prod(image_shape)), layers.Reshape(tuple(image_shape))]
+    return keras.Sequential([*stack, layers.Activation("tanh", dtype="float32")], name="generator")
 
 
 def mlp_discriminator(image_shape, units=(1024, 512, 256), dropout=0.3):

@@ -18,15 +18,8 @@ _module = importlib.import_module(
     f"keras_gan.engine.{_backend if _backend in BACKENDS else 'inference'}"
 )
 
-Trainer = _module.Trainer
-apply = _module.apply
-batch_norm = _module.batch_norm
-device_name = _module.device_name
-enable_compilation_cache = _module.enable_compilation_cache
-free_memory = _module.free_memory
-input_gradient = _module.input_gradient
-loader = _module.loader
-normal = _module.normal
 TRAINS = _backend in BACKENDS
-uniform = _module.uniform
-value_and_grad = _module.value_and_grad
+
+
+def __getattr__(name):
+    return getattr(_module, name)

@@ -92,13 +92,9 @@ class Trainer:
     """Fits `_step(data) -> logs` to Keras' JAX trainer."""
 
     def train_step(self, state, data):
-        groups = (
-            self.trainable_variables,
-            self.non_trainable_variables,
-            self.optimizer.variables,
-            self.metrics_variables,
-        )
-        logs, state = pure_step(self._step, groups, state, data)
+        weights = self.trainable_variables, self.non_trainable_variables
+        others = self.optimizer.variables, self.metrics_variables
+        logs, state = pure_step(self._step, weights + others, state, data)
         return logs, tuple(state)
 
     def make_train_function(self, force=False):
@@ -108,19 +104,14 @@ class Trainer:
         if self.steps_per_execution == 1 or self.run_eagerly or not self.jit_compile:
             return
         # Keras only loops in Python here; a scan over the batches is one call of the device.
-        one = jax.jit(self.train_step, donate_argnums=0)
-        several = jax.jit(self._scan, donate_argnums=0)
+        one_by_one, scan = self.train_function, jax.jit(self._scan, donate_argnums=0)
 
         def train_function(state, iterator):
             batches = list(itertools.islice(iterator, self.steps_per_execution))
-            if not batches:
-                raise StopIteration
             shapes = {tuple(x.shape for x in jax.tree.leaves(batch)) for batch in batches}
             if len(batches) == self.steps_per_execution and len(shapes) == 1:
-                return several(state, tuple(batches))
-            for batch in batches:
-                logs, state = one(state, batch)
-            return logs, state
+                return scan(state, tuple(batches))
+            return one_by_one(state, iter(batches))
 
         self.train_function = train_function
 

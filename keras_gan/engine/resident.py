@@ -44,15 +44,3 @@ class ResidentArray(DataAdapter):
     @property
     def num_batches(self):
         return math.ceil(len(self.array) / self._batch_size)
-
-    @property
-    def batch_size(self):
-        return self._batch_size
-
-    @property
-    def has_partial_batch(self):
-        return len(self.array) % self._batch_size > 0
-
-    @property
-    def partial_batch_size(self):
-        return len(self.array) % self._batch_size or None

@@ -1,5 +1,7 @@
 """Scopes over the values of Keras variables, the same on every backend."""
 
+import itertools
+
 import keras
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
@@ -30,11 +32,7 @@ def pure_step(step, groups, values, data):
     Returns:
         `(logs, new_values)`, the latter parallel to `groups`.
     """
-    mapping = [
-        pair
-        for variables, tensors in zip(groups, values, strict=True)
-        for pair in zip(variables, tensors, strict=True)
-    ]
+    mapping = zip(itertools.chain(*groups), itertools.chain(*values), strict=True)
     with keras.StatelessScope(state_mapping=mapping) as scope:
         logs = step(data)
     return logs, [[scope.get_current_value(v) for v in variables] for variables in groups]

@@ -94,10 +94,5 @@ def free_memory():
 class Trainer:
     """Fits `_step(data) -> logs` to Keras' TensorFlow trainer."""
 
-    def _resolve_auto_jit_compile(self):
-        # On a CPU, XLA slows convolutions down and speeds nothing up.
-        on_gpu = bool(tf.config.list_physical_devices("GPU"))
-        return on_gpu and super()._resolve_auto_jit_compile()
-
     def train_step(self, data):
         return self._step(data)

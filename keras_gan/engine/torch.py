@@ -144,27 +144,15 @@ class _CompiledStep:
         self.last = None
 
     def __call__(self, data):
-        samples = _on_device(data)
-        # A frozen layer, or weights that move to another device, make another graph.
-        key = (
-            tuple(samples.shape),
-            samples.dtype,
-            tuple(id(v) for v in self.gan.trainable_variables),
-        )
+        samples = keras.ops.convert_to_tensor(self.gan._samples(data))
+        # A change of what is trained needs no key: `fit` and `compile` then make another object.
+        key = tuple(samples.shape), samples.dtype
         graph = self.graphs.get(key)
         if graph is None and self.last in (None, key):
             kind = _Measured if self.gan.jit_compile == "auto" else _Graph
             graph = self.graphs[key] = kind(self.gan)
         self.last = key
         return self.gan._step(samples) if graph is None else graph(samples)
-
-
-def _on_device(data):
-    if isinstance(data, dict):
-        data = next(iter(data.values()))
-    if isinstance(data, (list, tuple)):
-        data = data[0]
-    return keras.ops.convert_to_tensor(data)
 
 
 class _Graph:
@@ -208,7 +196,9 @@ class _Graph:
                 layout_optimization=False,
             )
             with tracing(TracingContext(fake)), settings:
-                self.function = compile_fx(graph, [*values, samples], ignore_shape_env=True)
+                function = compile_fx(graph, [*values, samples], ignore_shape_env=True)
+            self.function = _CudaGraph(function) if samples.is_cuda else function
+            self.run = self._run
         except Exception as error:
             # Whatever a user's layer does that cannot be compiled, it can be run.
             warnings.warn(
@@ -216,12 +206,6 @@ class _Graph:
                 stacklevel=2,
             )
             self.run = gan._step
-            return
-        if samples.is_cuda:
-            self.replay = None
-            self.run = self._run_replayed
-        else:
-            self.run = self._run
 
     def _values(self):
         # Read anew at each call: cheap, and right whatever has been assigned in between.
@@ -229,12 +213,6 @@ class _Graph:
 
     def _run(self, samples):
         return dict(zip(self.names, self.function(*self._values(), samples), strict=True))
-
-    def _run_replayed(self, samples):
-        values = self._values()
-        if self.replay is None or not self.replay.fits(values):
-            self.replay = _CudaGraph(self.function, values, samples)
-        return dict(zip(self.names, self.replay(samples), strict=True))
 
 
 def _trace(step, variables, values, samples):
@@ -366,8 +344,20 @@ class _CudaGraph:
     each replay draws fresh noise.
     """
 
-    def __init__(self, function, values, samples):
-        self.addresses = [v.data_ptr() for v in values]
+    def __init__(self, function):
+        self.function, self.addresses = function, None
+
+    def __call__(self, *arguments):
+        *values, samples = arguments
+        addresses = [v.data_ptr() for v in values]
+        if addresses != self.addresses:
+            self._capture(values, samples)
+            self.addresses = addresses
+        self.samples.copy_(samples, non_blocking=True)
+        self.graph.replay()
+        return [output.clone() for output in self.outputs]
+
+    def _capture(self, values, samples):
         self.samples = samples.clone()
         saved = [v.clone() for v in values]
         # Warming up (compiling and choosing kernels) must happen before, on another stream than
@@ -376,21 +366,13 @@ class _CudaGraph:
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
-                function(*values, self.samples)
+                self.function(*values, self.samples)
         torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
-            self.outputs = function(*values, self.samples)
+            self.outputs = self.function(*values, self.samples)
         for value, before in zip(values, saved, strict=True):
             value.copy_(before)
-
-    def fits(self, values):
-        return self.addresses == [v.data_ptr() for v in values]
-
-    def __call__(self, samples):
-        self.samples.copy_(samples, non_blocking=True)
-        self.graph.replay()
-        return [output.clone() for output in self.outputs]
 
 
 class _Measured:

@@ -52,7 +52,7 @@ def report(
     Args:
         gan: The model.
         real: uint8 images `(n, H, W, C)` that it was trained on.
-        held_out: Other real images of the same kind; None leaves the floor out.
+        held_out: Other real images of the same kind.
         metrics: Such as `default_metrics` gives.
         num_images: Images to generate for each seed, and to take from `held_out` at most.
         seeds: Of the latents, one evaluation each.
@@ -62,25 +62,19 @@ def report(
         For each value: `mean` and `std` over the seeds, `floor` (that of the held-out images in
         place of generated ones), and the metric's `protocol` with the seeds.
     """
-    key, seeds, runs = content_key(real), list(seeds), []
-    bar = keras.utils.Progbar(len(seeds) + (held_out is not None), verbose=verbose)
+    key, seeds, held_out = content_key(real), list(seeds), held_out[:num_images]
+    bar = keras.utils.Progbar(len(seeds) + 1, verbose=verbose)
+    runs = [score(metrics, real, held_out, key)]
+    bar.add(1)
     for seed in seeds:
         generated = gan.generate(num_images, seed=seed, batch_size=500)
         runs.append(score(metrics, real, generated, key))
         bar.add(1)
-    protocols = [metric.protocol | {"seeds": seeds} for metric in metrics]
-    all_floors: list[dict[str, float]] = [{} for _ in metrics]
-    if held_out is not None:
-        all_floors = score(metrics, real, held_out[:num_images], key)
-        bar.add(1)
-        for protocol in protocols:
-            protocol["num_floor"] = len(held_out[:num_images])
     table = {}
-    for protocol, floors, *scores in zip(protocols, all_floors, *runs, strict=True):
-        for name in scores[0]:
+    for metric, floors, *scores in zip(metrics, *runs, strict=True):
+        protocol = metric.protocol | {"seeds": seeds, "num_floor": len(held_out)}
+        for name, floor in floors.items():
             values = [run[name] for run in scores]
             table[name] = {"mean": float(np.mean(values)), "std": float(np.std(values))}
-            table[name]["protocol"] = protocol
-            if floors:
-                table[name]["floor"] = floors[name]
+            table[name] |= {"protocol": protocol, "floor": floor}
     return table
