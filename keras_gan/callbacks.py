@@ -99,7 +99,10 @@ class StopAtThreshold(keras.callbacks.Callback):
 
     def __init__(self, monitor: str, threshold: float):
         super().__init__()
-        self.monitor, self.threshold, self.seen = monitor, threshold, False
+        self.monitor, self.threshold = monitor, threshold
+
+    def on_train_begin(self, logs=None):
+        self.seen = False
 
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}

@@ -197,12 +197,13 @@ class GAN(engine.Trainer, keras.Model):
         uniform = partial(engine.uniform, seed=self.noise)
 
         def objective():
-            self.discriminator._clear_losses()
-            real_logits, fake_logits = critic(real), critic(fake)
+            (real_logits, added), (fake_logits, more) = (
+                _with_losses(self.discriminator, batch) for batch in (real, fake)
+            )
             loss = self.adversarial_loss.discriminator(real_logits, fake_logits)
-            added = self.discriminator.losses  # Of both passes, before the penalty's own.
             terms = [] if self.penalty is None else [self.penalty(critic, real, fake, uniform)]
-            loss = sum(terms + added, loss)
+            decay = self.discriminator._get_regularization_losses()
+            loss = sum(terms + added + more + decay, loss)
             outputs = [loss, _float_mean(real_logits), _float_mean(fake_logits), *terms]
             return self.optimizer.discriminator.scale_loss(loss), outputs
 
@@ -212,10 +213,9 @@ class GAN(engine.Trainer, keras.Model):
         latents = self._latents(batch_size)
 
         def objective():
-            self.generator._clear_losses()
-            fake = self.generator(latents, training=True)
+            fake, added = _with_losses(self.generator, latents)
             loss = self.adversarial_loss.generator(self.discriminator(fake, training=True))
-            loss = sum(self.generator.losses, loss)
+            loss = sum(added + self.generator._get_regularization_losses(), loss)
             return self.optimizer.generator.scale_loss(loss), [loss]
 
         return self._minimize(objective, self.generator, self.optimizer.generator)[0]
@@ -497,6 +497,14 @@ def _check_batch(size, steps):
             f"A batch of {size} cannot be split over {steps} discriminator steps; give batches of "
             f"at least {steps}, better {steps} × 64."
         )
+
+
+def _with_losses(network, batch):
+    """A network's output, and what its layers add to the loss in this one call."""
+    network._clear_losses()
+    outputs = network(batch, training=True)
+    layers = network._flatten_layers()
+    return outputs, [loss for layer in layers for loss in layer._get_own_losses()]
 
 
 def _can_be_saved(metric):
