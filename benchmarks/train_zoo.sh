@@ -8,6 +8,7 @@
 # FOLDER/*/samples.png; then make bundled presets:
 #
 #   python -m benchmarks.bundle FOLDER/dcgan-* dcgan_fashion_mnist
+#   python -m benchmarks.bundle FOLDER/emoji-* dcgan_noto_emoji --last
 set -euo pipefail
 folder=${1:?a folder for the runs}
 
@@ -20,7 +21,7 @@ train() {  # NAME VARIANT DATA EPOCHS [OPTION…]
     done
 }
 
-train dcgan dcgan fashion_mnist 10
+train dcgan dcgan fashion_mnist 20
 train lsgan lsgan fashion_mnist 12
 train wgan_gp wgan_gp fashion_mnist 29
 train vanilla vanilla fashion_mnist 20

@@ -100,17 +100,19 @@ class StopAtThreshold(keras.callbacks.Callback):
     def __init__(self, monitor: str, threshold: float):
         super().__init__()
         self.monitor, self.threshold = monitor, threshold
+        self.on_train_begin()
 
     def on_train_begin(self, logs=None):
         self.seen = False
 
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
+        # With validation_freq it may come in a later epoch.
+        later = self.monitor.startswith("val_") and not any(n.startswith("val_") for n in logs)
         if self.monitor in logs:
             self.seen = True
             self.model.stop_training |= float(logs[self.monitor]) <= self.threshold
-        # With validation_freq it may come in a later epoch.
-        elif not self.seen and epoch + 1 == self.params["epochs"]:
+        elif not self.seen and not (later and epoch + 1 < (self.params or {}).get("epochs", 0)):
             need = "Distances need compile(metrics=[…]) and fit(validation_data=…)."
             raise ValueError(f"There is no {closest(self.monitor, logs)} {need}")
 

@@ -45,7 +45,8 @@ def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
     # In chunks, so that no temporary of the data's size is made; NaN wins min and max.
     starts = range(0, len(samples), 4096)
     chunks = (keras.ops.convert_to_numpy(samples[start : start + 4096]) for start in starts)
-    extremes = [(float(chunk.min()), float(chunk.max())) for chunk in chunks]
+    chunks = (chunk.astype("float32", copy=False) for chunk in chunks)
+    extremes = [(chunk.min(), chunk.max()) for chunk in chunks]
     low, high = float(np.min(extremes)), float(np.max(extremes))
     if not np.isfinite([low, high]).all():
         raise ValueError("The data holds NaN or infinity; remove or mend those samples.")

@@ -1,7 +1,6 @@
 """The GAN class: one adversarial train step, written once for every backend."""
 
 import copy
-import inspect
 import itertools
 import numbers
 import os
@@ -106,7 +105,8 @@ class GAN(engine.Trainer, keras.Model):
                 `Adam(2e-4, beta_1=0.5)` (Radford et al. 2015, arXiv:1511.06434, section 4).
             discriminator_optimizer: The same for the discriminator; another object.
             metrics: Metrics of `(real, generated)`, for `evaluate` and `fit(validation_data=…)`:
-                `keras.metrics.Metric` objects, such as those of `keras_gan.metrics`.
+                `keras.metrics.Metric` objects, such as those of `keras_gan.metrics`. They are fed
+                uint8 images, and other samples as float32.
             jit_compile: Whether to compile the train step; `"auto"` does on JAX, with
                 TensorFlow on GPUs, and with torch where it was measured to be faster.
             steps_per_execution: Steps per call into the compiled function.
@@ -305,7 +305,8 @@ class GAN(engine.Trainer, keras.Model):
         Raises:
             ValueError: Before the first step, for samples that do not fit.
         """
-        if y is not None or {"sample_weight", "class_weight"} & kwargs.keys():
+        weights = kwargs.get("sample_weight"), kwargs.get("class_weight")
+        if any(given is not None for given in (y, *weights)):
             raise ValueError("A GAN has no targets: give `fit` the real samples alone, without y.")
         if engine.TRAINS and not self.compiled:
             raise ValueError("Call compile() before fit(); it sets the two optimizers.")
@@ -321,11 +322,15 @@ class GAN(engine.Trainer, keras.Model):
             _check_batch(min(batch_size, len(x)), self.discriminator_steps)
         if validation_data is not None:
             held_out = self._samples(validation_data)
-            if inspect.isgenerator(held_out) and kwargs.get("validation_steps") is None:
+            if len(getattr(held_out, "shape", ())) == len(self.sample_shape):
+                held_out = validation_data  # A list of samples.
+            if hasattr(held_out, "__next__") and kwargs.get("validation_steps") is None:
                 # It gives each batch once, and every epoch is to be compared with the same.
                 held_out = [ops.convert_to_numpy(self._samples(batch)) for batch in held_out]
                 held_out = np.concatenate(held_out) if held_out else iter(())
             validation_data = self._checked(held_out, steps=1)
+            for metric in self._distances:
+                getattr(metric, "extractor", None)  # To be fetched before the training, not after.
         if keep_on_device is True or (keep_on_device == "auto" and _fits_on_device(x)):
             x = ResidentArray(x, batch_size, shuffle)
         elif engine.loader and hasattr(x, "shape"):
@@ -384,8 +389,9 @@ class GAN(engine.Trainer, keras.Model):
             generated = self._generated(random, len(real))
             totals += len(real) * self._compare(real, generated)
             count += len(real)
+            images = self._quantized(real), self._quantized(generated)
             for metric in self._distances:
-                metric.update_state(real, generated)
+                metric.update_state(*images)
             callbacks.on_test_batch_end(step)
         logs = dict(zip(("d_loss", "g_loss", "d_real", "d_fake"), totals / count, strict=True))
         for metric in self._distances:
@@ -529,10 +535,11 @@ class _Progress(keras.callbacks.ProgbarLogger):
 def _with_own(callbacks, verbose, metrics=()):
     """The user's callbacks, and those that make them and the progress bar fit for a GAN."""
     callbacks = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks) or [])
-    modes = {f"val_{m.name}": MODES[m._direction] for m in metrics if hasattr(m, "_direction")}
+    known = (metric for metric in metrics if getattr(metric, "_direction", None) in MODES)
+    modes = {f"val_{metric.name}": MODES[metric._direction] for metric in known}
     for callback in callbacks:  # Keras finds the direction of its own compiled metrics alone.
         if getattr(callback, "mode", None) == "auto":
-            callback.mode = modes.get(callback.monitor, "auto")
+            callback.mode = modes.get(getattr(callback, "monitor", ""), "auto")
     if any(isinstance(callback, keras.callbacks.SwapEMAWeights) for callback in callbacks):
         raise ValueError(
             "SwapEMAWeights needs an optimizer's own average; a GAN averages its generator "

@@ -111,6 +111,10 @@ def test_training_stops_at_a_threshold(threshold, epochs):
     assert len(history["val_sliced_wasserstein_distance"]) == epochs
     with pytest.raises(ValueError, match=r"no 'val_sliced.*Distances need compile"):
         gan.fit(images, **options)
+    wrong = callbacks.StopAtThreshold("val_slicd", 1.0)
+    with pytest.raises(ValueError, match="no 'val_slicd'"):
+        gan.fit(images, validation_data=images, epochs=9, verbose=0, callbacks=[wrong])
+    assert len(gan.history.epoch) == 0  # It is told after the first epoch, before that is logged.
     later = gan.fit(images, validation_data=images, validation_freq=2, **options).history
     assert len(later["d_loss"]) == min(2 * epochs, 3)
 

@@ -14,7 +14,9 @@ import types
 import keras
 import numpy as np
 import pytest
+from conftest import pictures
 
+import keras_gan
 from keras_gan import files, metrics
 from keras_gan.metrics import inception
 
@@ -217,7 +219,11 @@ def test_offline(monkeypatch, tmp_path):
     with pytest.raises(
         ConnectionError, match=r"Could not fetch .* put the file there yourself"
     ) as e:
-        metrics.FrechetDistance("inception")
+        distance = metrics.FrechetDistance("inception")
+        gan = keras_gan.create_model("vanilla", (8, 8, 1), metrics=[distance])
+        images = pictures(8)
+        late = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: pytest.fail("too late"))
+        gan.fit(images, validation_data=images, callbacks=[late])
     assert str(path) in str(e.value)
 
 

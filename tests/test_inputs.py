@@ -242,6 +242,8 @@ def test_lists_are_arrays():
     gan = image_gan(discriminator_steps=5, **QUICK)
     gan.fit(list(pictures(160)), verbose=0, validation_split=0.5)
     assert int(gan.optimizer.iterations) == 1
+    history = fit(gan, IMAGES, validation_data=list(IMAGES))
+    assert history["val_d_loss"] == pytest.approx([gan.evaluate(IMAGES, verbose=0)[0]], rel=1e-5)
 
 
 def test_rows_of_bytes_are_no_pixels():
@@ -256,9 +258,9 @@ def test_tensors_of_torch_and_loaders_with_workers():
 
     floats = torch.tensor(IMAGES) / 127.5 - 1
     for tensor in (floats.bfloat16(), floats.requires_grad_()):
-        image_gan()._checked(tensor, 10)
+        image_gan()._checked(tensor)
     loader = torch_loader(IMAGES, WRAPS["(x, label)"])
-    collate = image_gan()._checked(loader, None).collate_fn
+    collate = image_gan()._checked(loader).collate_fn
     assert pickle.loads(pickle.dumps(collate)).func is collate.func
 
 

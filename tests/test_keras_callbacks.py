@@ -6,10 +6,11 @@ import math
 import keras
 import numpy as np
 import pytest
-from conftest import assert_equal, changed, fit, mlp_gan, points, values
+from conftest import assert_equal, changed, fit, mlp_gan, pictures, points, values
 from keras import callbacks, layers, ops
 from keras.optimizers import SGD, Adam
 
+import keras_gan
 from keras_gan import GAN, losses
 
 TRAIN_LOGS = ["d_fake", "d_loss", "d_real", "g_loss"]
@@ -44,6 +45,19 @@ def test_callbacks_know_which_way_a_distance_is_better():
         stop = callbacks.EarlyStopping("val_scripted", patience=1)
         history = fit(gan, X, epochs=4, validation_data=HELD_OUT, callbacks=[stop])
         assert len(history["d_loss"]) == epochs
+
+
+def test_weights_that_are_not_finite_end_a_validated_training_too():
+    gan = keras_gan.create_model(
+        "vanilla", (8, 8, 1), metrics=[keras_gan.metrics.SlicedWassersteinDistance(8)]
+    )
+    gan.generator.set_weights([np.full_like(w, np.nan) for w in gan.generator.get_weights()])
+    images = pictures(8)
+    with np.errstate(invalid="ignore"):
+        history = fit(
+            gan, images, epochs=2, validation_data=images, callbacks=[callbacks.TerminateOnNaN()]
+        )
+    assert len(history["d_loss"]) == 1
 
 
 class Interrupted(Exception):

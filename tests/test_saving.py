@@ -130,11 +130,17 @@ def test_metrics_that_would_come_back_different_are_left_out(tmp_path):
         [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(2)]
     )
     extractor.save(tmp_path / "extractor.keras")
-    sources = (extractor, str(tmp_path / "extractor.keras"))
+    sources = (extractor, tmp_path / "extractor.keras")
     gan = preset_gan()
     gan.compile(metrics=[metrics.FrechetDistance(s, f"by_{i}") for i, s in enumerate(sources)])
     with pytest.warns(UserWarning, match="by_0 is not saved with the model"):
         gan.save_to_preset(tmp_path / "preset")
+    gan.save_weights(tmp_path / "with.weights.h5")
+    bare = preset_gan()
+    bare.save_weights(tmp_path / "without.weights.h5")
+    gan.load_weights(tmp_path / "without.weights.h5")
+    bare.load_weights(tmp_path / "with.weights.h5")
+    gan.load_weights(tmp_path / "with.weights.h5")
     copy = keras_gan.from_preset(tmp_path / "preset")
     assert [metric.name for metric in copy.metrics[1:]] == ["by_1"]
     real = pictures(8, SHAPE)
@@ -148,7 +154,10 @@ def test_loading_a_preset_fetches_no_extractor(tmp_path, monkeypatch):
     gan = preset_gan()
     gan.compile(metrics=[metrics.FrechetDistance("inception")])
     gan.save_to_preset(tmp_path / "preset")
-    assert keras_gan.from_preset(tmp_path / "preset").generate(2).shape == (2, *SHAPE)
+    gan.save(tmp_path / "gan.keras")
+    gan.load_weights(tmp_path / "preset" / "model.weights.h5")
+    for load, name in ((keras_gan.from_preset, "preset"), (keras.saving.load_model, "gan.keras")):
+        assert load(tmp_path / name).generate(2).shape == (2, *SHAPE)
 
 
 def test_models_of_one_network_average_apart(preset):

@@ -145,8 +145,8 @@ class _CompiledStep:
 
     def __call__(self, data):
         samples = keras.ops.convert_to_tensor(self.gan._samples(data))
-        # A change of what is trained needs no key: `fit` and `compile` then make another object.
-        key = tuple(samples.shape), samples.dtype
+        trained = tuple(id(v) for v in self.gan.trainable_variables)  # A frozen layer's are not.
+        key = tuple(samples.shape), samples.dtype, trained
         graph = self.graphs.get(key)
         if graph is None and self.last in (None, key):
             kind = _Measured if self.gan.jit_compile == "auto" else _Graph

@@ -39,7 +39,8 @@ class ImageMetric(keras.metrics.Metric):
 
     def __init__(self, name=None, extractor=None, **options):
         super().__init__(name=name or self.title)
-        self.source = getattr(extractor, "source", extractor)
+        source = getattr(extractor, "source", extractor)
+        self.source = str(source) if isinstance(source, Path) else source
         if extractor is not None and extractor != "inception":  # Whose weights are to be fetched.
             self.extractor = get_extractor(extractor)
         self.options = options
@@ -48,6 +49,11 @@ class ImageMetric(keras.metrics.Metric):
     @cached_property
     def extractor(self) -> Any:
         return self.source if self.source is None else get_extractor(self.source)
+
+    def __dir__(
+        self,
+    ):  # What Keras' saving looks through: an extractor is neither fetched nor saved.
+        return set(super().__dir__()) - {"extractor", "protocol", "source"}
 
     def _summary(self) -> Summary:
         """An empty summary of one side."""
