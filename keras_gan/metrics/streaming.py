@@ -50,9 +50,8 @@ class ImageMetric(keras.metrics.Metric):
     def extractor(self) -> Any:
         return self.source if self.source is None else get_extractor(self.source)
 
-    def __dir__(
-        self,
-    ):  # What Keras' saving looks through: an extractor is neither fetched nor saved.
+    def __dir__(self):
+        # What Keras' saving looks through: an extractor is neither fetched nor saved with weights.
         return set(super().__dir__()) - {"extractor", "protocol", "source"}
 
     def _summary(self) -> Summary:
