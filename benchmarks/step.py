@@ -69,6 +69,8 @@ def measure(options):
         "variant": options.variant,
         "image_shape": shape,
         "batch_size": options.batch_size,
+        "steps": options.steps,
+        "rounds": options.rounds,
         "milliseconds": medians,
         "speed_of_best_native": {name: best / value for name, value in medians.items()},
         "spread": {name: [min(t), max(t)] for name, t in times.items()},
