@@ -1,8 +1,7 @@
 """Generators and discriminators for images of any height, width ≥ 8 and number of channels.
 
-Images are `(height, width, channels)` whatever `keras.config.image_data_format()` says. With
-`channels_first` the convolutions inside run in that layout between two transpositions, so data,
-weights and files are the same in both.
+Images, and the maps inside, are `(height, width, channels)` whatever
+`keras.config.image_data_format()` says, so that data, weights and files are the same.
 """
 
 import math
@@ -11,6 +10,10 @@ import keras
 from keras import layers, ops
 
 from keras_gan import engine
+
+# Wherever Keras is set to channels first, too: Flatten would reorder the pixels there, and
+# TensorFlow has no such convolutions on a CPU.
+LAYOUT = {"data_format": "channels_last"}
 
 
 def mlp_generator(image_shape, latent_dim=100, units=(256, 512, 1024)):
@@ -24,8 +27,7 @@ def mlp_generator(image_shape, latent_dim=100, units=(256, 512, 1024)):
 def mlp_discriminator(image_shape, units=(1024, 512, 256), dropout=0.3):
     """A multilayer perceptron from images to logits `(batch, 1)`."""
     _check_shape(image_shape)
-    # Where Keras is set to channels first, Flatten by itself would reorder the pixels.
-    stack = [keras.Input(image_shape), layers.Flatten(data_format="channels_last")]
+    stack = [keras.Input(image_shape), layers.Flatten(**LAYOUT)]
     for n in units:
         stack += [layers.Dense(n), layers.LeakyReLU(0.2), layers.Dropout(dropout)]
     return keras.Sequential([*stack, layers.Dense(1, dtype="float32")], name="discriminator")
@@ -72,27 +74,26 @@ def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch
     _check_shape(image_shape)
     sizes = _sizes(image_shape)
     widths = [min(filters * 2 ** max(i - 1, 0), 8 * filters) for i in range(len(sizes) + 1)]
-    axis = 1 if _channels_first() else -1
 
     def block(x):
         # Batch normalization has an offset of its own, so the layer before it needs no bias.
-        x = BatchNormalization(axis=axis)(x) if batch_norm else x
+        x = BatchNormalization()(x) if batch_norm else x
         return layers.LeakyReLU(0.2)(x)
 
     def convolution(width, stride, bias):
-        return layers.Conv2DTranspose(width, kernel_size, stride, padding="same", use_bias=bias)
+        options = {"padding": "same", "use_bias": bias, **LAYOUT}
+        return layers.Conv2DTranspose(width, kernel_size, stride, **options)
 
     inputs = keras.Input((latent_dim,))
     x = layers.Dense(math.prod(sizes[-1]) * widths[-1], use_bias=not batch_norm)(inputs)
-    x = _to_layout(layers.Reshape((*sizes[-1], widths[-1]))(x))
-    x = block(x)
+    x = block(layers.Reshape((*sizes[-1], widths[-1]))(x))
     x = block(convolution(widths[-2], 1, not batch_norm)(x))
     for (height, width), channels in reversed(list(zip(sizes[:-1], widths[:-2], strict=True))):
         last = (height, width) == sizes[0]
         x = convolution(image_shape[2] if last else channels, 2, last or not batch_norm)(x)
         x = _cropped(x, height, width)
         x = x if last else block(x)
-    outputs = layers.Activation("tanh", dtype="float32")(_from_layout(x))
+    outputs = layers.Activation("tanh", dtype="float32")(x)
     return keras.Model(inputs, outputs, name="generator")
 
 
@@ -114,16 +115,15 @@ def conv_discriminator(
         A `keras.Model` from `(batch, height, width, channels)` to logits `(batch, 1)`.
     """
     _check_shape(image_shape)
-    inputs = keras.Input(image_shape)
-    x = _to_layout(inputs)
+    x = inputs = keras.Input(image_shape)
     for i in range(len(_sizes(image_shape, smallest)) - 1):
         norm = batch_norm and i > 0
         width = min(2**i, 8) * filters
-        x = layers.Conv2D(width, kernel_size, 2, padding="same", use_bias=not norm)(x)
-        x = BatchNormalization(axis=1 if _channels_first() else -1)(x) if norm else x
+        x = layers.Conv2D(width, kernel_size, 2, "same", use_bias=not norm, **LAYOUT)(x)
+        x = BatchNormalization()(x) if norm else x
         x = layers.LeakyReLU(0.2)(x)
         x = layers.Dropout(dropout)(x) if dropout else x
-    x = layers.Flatten(data_format="channels_last")(_from_layout(x))
+    x = layers.Flatten(**LAYOUT)(x)
     return keras.Model(inputs, layers.Dense(1, dtype="float32")(x), name="discriminator")
 
 
@@ -136,22 +136,10 @@ def _sizes(image_shape, smallest=8):
 
 def _cropped(x, height, width):
     # Doubling a side that was rounded up gives one row or column too many.
-    rows, columns = x.shape[2:] if _channels_first() else x.shape[1:3]
+    rows, columns = x.shape[1:3]
     if (rows, columns) == (height, width):
         return x
-    return layers.Cropping2D(((0, rows - height), (0, columns - width)))(x)
-
-
-def _channels_first():
-    return keras.config.image_data_format() == "channels_first"
-
-
-def _to_layout(x):
-    return layers.Permute((3, 1, 2))(x) if _channels_first() else x
-
-
-def _from_layout(x):
-    return layers.Permute((2, 3, 1))(x) if _channels_first() else x
+    return layers.Cropping2D(((0, rows - height), (0, columns - width)), **LAYOUT)(x)
 
 
 def _check_shape(image_shape):

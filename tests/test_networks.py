@@ -3,7 +3,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 import pytest
-from conftest import BACKEND, fit, numpy, pictures
+from conftest import fit, numpy, pictures
 
 import keras_gan
 from keras_gan import engine, networks
@@ -107,7 +107,7 @@ def test_the_generator_grows_from_a_small_map_by_doublings(shape):
 
 
 def in_both_layouts(shape):
-    """Twice the same two networks, with the same weights, channels last and first inside."""
+    """Twice the same two networks, with the same weights, made under either setting of Keras."""
     pairs = []
     for layout in ("channels_last", "channels_first"):
         keras.config.set_image_data_format(layout)
@@ -125,10 +125,7 @@ def in_both_layouts(shape):
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (11, 17, 2)], ids=label)
 def test_both_data_formats_give_the_same(shape, channels_first):
-    """TensorFlow has no channels-first convolution on CPU outside XLA; there, it is compiled."""
     (g_last, d_last), (g_first, d_first) = in_both_layouts(shape)
-    for network in (g_last, d_last, g_first, d_first):
-        network.compile(jit_compile=BACKEND == "tensorflow")
     latents = np.random.default_rng(0).standard_normal((3, 5), dtype="float32")
     images = g_last.predict_on_batch(latents)
     np.testing.assert_allclose(g_first.predict_on_batch(latents), images, atol=1e-5)
@@ -139,10 +136,7 @@ def test_both_data_formats_give_the_same(shape, channels_first):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_trains_channels_first_with_images_channels_last(variant, channels_first):
-    """On TensorFlow's CPU this needs jit_compile: only XLA has such convolutions there."""
     gan = keras_gan.create_model(variant, (8, 9, 2))
-    if BACKEND == "tensorflow":
-        gan.jit_compile = True
     history = fit(gan, pictures(2 * gan.discriminator_steps, (8, 9, 2)))
     assert all(np.isfinite(values).all() for values in history.values())
     assert gan.sample_shape == (8, 9, 2)
