@@ -329,8 +329,7 @@ class GAN(engine.Trainer, keras.Model):
                 held_out = [ops.convert_to_numpy(self._samples(batch)) for batch in held_out]
                 held_out = np.concatenate(held_out) if held_out else iter(())
             validation_data = self._checked(held_out, steps=1)
-            for metric in self._distances:
-                getattr(metric, "extractor", None)  # To be fetched before the training, not after.
+            self._begin_distances()  # What they need is fetched before the training, not after.
         if keep_on_device is True or (keep_on_device == "auto" and _fits_on_device(x)):
             x = ResidentArray(x, batch_size, shuffle)
         elif engine.loader and hasattr(x, "shape"):
@@ -375,13 +374,7 @@ class GAN(engine.Trainer, keras.Model):
             )  # fmt: skip
         random = np.random.default_rng(seed)
         totals, count = np.zeros(4), 0
-        for metric in self._distances:
-            metric.reset_state()
-        ours = [metric for metric in self._distances if hasattr(metric, "begin")]
-        # By which they know the real side again, if it is to be read whole.
-        key = content_key(x) if ours and steps is None else None
-        for metric in ours:
-            metric.begin(key)
+        self._begin_distances(x if steps is None else None)
         callbacks.on_test_begin()
         for step, _, [data] in batches:
             callbacks.on_test_batch_begin(step)
@@ -400,6 +393,12 @@ class GAN(engine.Trainer, keras.Model):
         logs = {name: float(value) for name, value in logs.items()}
         callbacks.on_test_end(logs)
         return logs if return_dict else list(logs.values())
+
+    def _begin_distances(self, real=None):
+        ours = [metric for metric in self._distances if hasattr(metric, "begin")]
+        key = content_key(real) if ours else None  # By which they know it again, if it is whole.
+        for metric in self._distances:
+            metric.begin(key) if metric in ours else metric.reset_state()
 
     def _compare(self, real, generated):
         """Losses and mean logits of one batch, with both networks at rest."""
@@ -514,7 +513,7 @@ def _with_losses(network, batch):
 
 
 def _can_be_saved(metric):
-    source = getattr(metric, "source", None)
+    source = getattr(getattr(metric, "extractor", None), "source", None)
     if source is None or isinstance(source, (str, os.PathLike)):
         return True
     warnings.warn(

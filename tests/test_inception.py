@@ -233,17 +233,18 @@ def test_inception_by_name(server, monkeypatch, tmp_path):
     monkeypatch.setattr(inception, "SHA256", hashlib.sha256(PAYLOAD).hexdigest())
     monkeypatch.setattr(inception, "read_state_dict", lambda path: path.read_bytes())
     read = []
-    monkeypatch.setattr(inception, "build_inception", read.append)
-    first = inception.load_inception("inception")
+    monkeypatch.setattr(inception, "build_inception", lambda state: read.append(state) or state)
+    first = inception.extractor("inception")
     assert first.resize == "299x299, bilinear as in TensorFlow 1"
+    assert first.function == PAYLOAD and read == [PAYLOAD]
     monkeypatch.setattr(inception, "URL", "http://127.0.0.1:9/inception.pth")
-    again = inception.load_inception("inception")
+    again = inception.extractor("inception")
     assert first.name == again.name == again.source == "inception"
     assert first.fingerprint() == again.fingerprint() == hashlib.sha256(PAYLOAD).hexdigest()
-    assert read == [PAYLOAD, PAYLOAD]
+    assert again.function == PAYLOAD and read == [PAYLOAD, PAYLOAD]
     path = tmp_path / "home" / "inception.pth"
-    local = inception.load_inception(str(path.rename(tmp_path / "elsewhere.pth")))
+    local = inception.extractor(str(path.rename(tmp_path / "elsewhere.pth")))
     assert (local.name, local.source) == ("inception", str(tmp_path / "elsewhere.pth"))
     path.write_bytes(PAYLOAD[:-1])  # Damaged: fetched anew.
     with pytest.raises(ConnectionError):
-        inception.load_inception("inception")
+        inception.extractor("inception").function  # noqa: B018

@@ -299,7 +299,7 @@ def test_a_batch_is_read_once_for_all_metrics(clothes):
         calls.append(len(images))
         return images.reshape(len(images), -1)[:, :5]
 
-    extractor = metrics.Extractor(flat, "flat", flat)
+    extractor = metrics.get_extractor(flat)
     compiled = [metrics.FrechetDistance(extractor), metrics.PrecisionRecall(extractor)]
     for metric in compiled:
         metric.update_state(clothes[0][:30], clothes[1][:20])

@@ -1,8 +1,9 @@
 """Feature extractors: what turns images into the rows that distances compare."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ class Extractor:
     """Features, and class probabilities where there are any, of images.
 
     Attributes:
-        function: A `keras.Model` or a callable of float32 images (n, H, W, C) in −1…1. Returns
-            features (n, d), or a dict of `features` and `probabilities`. To a model of three
-            channels grey images are given three times.
+        load: Returns the `function`, a `keras.Model` or a callable of float32 images (n, H, W, C)
+            in −1…1; called once, when that is first asked for. The function returns features
+            (n, d), or a dict of `features` and `probabilities`. To a model of three channels grey
+            images are given three times.
         name: For protocols.
         source: What `get_extractor` makes this extractor from.
         file_hash: Of the file that the function was read from.
@@ -33,13 +35,17 @@ class Extractor:
         recent: What was read last; to be cleared when the function may have changed.
     """
 
-    function: Any
+    load: Callable[[], Any]
     name: str
     source: Any
     file_hash: str | None = None
     resize: str = "none"
     recent: dict[tuple, dict[str, np.ndarray]] = field(default_factory=dict)
     _padded_size: int = 1
+
+    @cached_property
+    def function(self) -> Any:
+        return self.load()
 
     def features(self, images) -> np.ndarray:
         """Features (n, d) of images (n, H, W, C), uint8 or floats in −1…1."""
@@ -56,13 +62,14 @@ class Extractor:
 
     def fingerprint(self) -> str | None:
         """A hash of the file or of architecture and weights; None for other callables."""
-        if self.file_hash or not isinstance(self.function, keras.Model):
+        function = self.function  # Fetched, if it was not yet.
+        if self.file_hash or not isinstance(function, keras.Model):
             return self.file_hash
         try:
-            digest = hashlib.sha256(self.function.to_json().encode())
+            digest = hashlib.sha256(function.to_json().encode())
         except (NotImplementedError, TypeError, ValueError):  # A subclass without get_config().
             return None
-        for weight in self.function.get_weights():
+        for weight in function.get_weights():
             digest.update(weight.tobytes())
         return digest.hexdigest()
 
@@ -135,17 +142,18 @@ def get_extractor(source: Any) -> Extractor:
         return (_load if source in NAMES else _load.__wrapped__)(str(source))
     if not callable(source):
         raise TypeError(f"An extractor is a name, a file, a model or a callable; got {source!r}.")
-    return Extractor(source, getattr(source, "name", getattr(source, "__name__", "custom")), source)
+    name = getattr(source, "name", getattr(source, "__name__", "custom"))
+    return Extractor(lambda: source, name, source)
 
 
 @lru_cache
 def _load(source: str) -> Extractor:
     path = BUNDLED if source == BUNDLED.stem else Path(source)
     if source == "inception" or (path.suffix == ".pth" and path.is_file()):
-        from keras_gan.metrics.inception import load_inception
+        from keras_gan.metrics import inception
 
-        return load_inception(source)
+        return inception.extractor(source)
     if path.suffix != ".keras" or not path.is_file():
         raise ValueError(f"There is no such file or extractor: {closest(source, NAMES)}")
     model = keras.saving.load_model(path, compile=False)
-    return Extractor(model, path.stem, source, file_facts(path)["sha256"])
+    return Extractor(lambda: model, path.stem, source, file_facts(path)["sha256"])

@@ -21,7 +21,7 @@ from keras_gan.metrics.extractors import Extractor
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
 URL += "pt_inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-SIZE = 299
+SIZE, RESIZE = 299, "299x299, bilinear as in TensorFlow 1"
 
 # The branches of a block are divided by |, their steps by spaces, steps side by side by +. A step
 # is a pooling, 3×3, or a convolution, by the end of its weights' name; its filters and its kernel
@@ -106,25 +106,37 @@ def _step(x, state: dict[str, np.ndarray], prefix: str, step: str):
     return x
 
 
-def load_inception(source: str) -> Extractor:
-    """The extractor with weights from a file, or for `"inception"` those that are fetched once."""
-    path = Path(source)
-    if source == "inception":
-        from filelock import FileLock
+def extractor(source: str) -> Extractor:
+    """The extractor with the weights of a file, or for `"inception"` those that are fetched once.
 
-        path = home() / URL.rpartition("/")[2]
-        if not _is_whole(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"):
-                if not _is_whole(path):  # Another process may have fetched it by now.
-                    fetch(URL, path, SHA256)
-    state, found = read_state_dict(path), file_facts(path)["sha256"]
+    These are fetched when its function is first asked for.
+    """
+    if source == "inception":
+        return Extractor(lambda: _read(_fetched()), source, source, SHA256, RESIZE)
+    path = Path(source)
+    model, found = _read(path), file_facts(path)["sha256"]
+    name = "inception" if found == SHA256 else path.stem
+    return Extractor(lambda: model, name, source, found, RESIZE)
+
+
+def _read(path: Path) -> keras.Model:
+    state = read_state_dict(path)
     try:
-        model = build_inception(state)
+        return build_inception(state)
     except (KeyError, ValueError) as error:
         raise ValueError(f"These are not the weights of the FID Inception: {error}") from error
-    name = "inception" if found == SHA256 else path.stem
-    return Extractor(model, name, source, found, resize="299x299, bilinear as in TensorFlow 1")
+
+
+def _fetched() -> Path:
+    from filelock import FileLock
+
+    path = home() / URL.rpartition("/")[2]
+    if not _is_whole(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not _is_whole(path):  # Another process may have fetched it by now.
+                fetch(URL, path, SHA256)
+    return path
 
 
 def _is_whole(path: Path) -> bool:

@@ -5,7 +5,6 @@ import json
 import warnings
 import zipfile
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,9 @@ class ImageMetric(keras.metrics.Metric):
     `update_state(real, generated)` takes images (n, H, W, C), uint8 or floats in −1…1, as arrays or
     tensors; either may be None, and n may differ. `result()` is a float or a dict of floats. The
     work is done on the host, outside any compiled function. `begin(real_key)` starts an
-    evaluation whose real images, all that will be fed before `result()`, are known by the key:
-    their summary is kept on disk and read at the next evaluation instead of computed.
+    evaluation, for which the extractor is fetched if need be. The real images, all that will be fed
+    before `result()`, may be known by a key: their summary is kept on disk and read at the next
+    evaluation instead of computed.
     """
 
     title: str  # The default name.
@@ -39,20 +39,9 @@ class ImageMetric(keras.metrics.Metric):
 
     def __init__(self, name=None, extractor=None, **options):
         super().__init__(name=name or self.title)
-        source = getattr(extractor, "source", extractor)
-        self.source = str(source) if isinstance(source, Path) else source
-        if extractor is not None and extractor != "inception":  # Whose weights are to be fetched.
-            self.extractor = get_extractor(extractor)
+        self.extractor: Any = None if extractor is None else get_extractor(extractor)
         self.options = options
         self.reset_state()
-
-    @cached_property
-    def extractor(self) -> Any:
-        return self.source if self.source is None else get_extractor(self.source)
-
-    def __dir__(self):
-        # What Keras' saving looks through: an extractor is neither fetched nor saved with weights.
-        return set(super().__dir__()) - {"extractor", "protocol", "source"}
 
     def _summary(self) -> Summary:
         """An empty summary of one side."""
@@ -77,7 +66,7 @@ class ImageMetric(keras.metrics.Metric):
         self._real, self._generated = self._summary(), self._summary()
         self._cache: Path | None = None
         self.needs_real = self.compares  # Where it is False, update_state(None, generated) does.
-        if vars(self).get("extractor"):
+        if self.extractor:
             self.extractor.recent.clear()  # A model may have changed.
 
     def begin(self, real_key: str | None = None) -> None:
@@ -118,8 +107,8 @@ class ImageMetric(keras.metrics.Metric):
 
     def get_config(self):
         config = {"name": self.name, **self.options}
-        if self.source is not None:
-            config["extractor"] = keras.saving.serialize_keras_object(self.source)
+        if self.extractor:
+            config["extractor"] = keras.saving.serialize_keras_object(self.extractor.source)
         return config
 
     @classmethod
