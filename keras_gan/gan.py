@@ -179,15 +179,16 @@ class GAN(engine.Trainer, keras.Model):
 
     # The train step.
 
-    def _step(self, data):
-        """One adversarial step on a batch of real samples; returns the epoch's means so far."""
+    def _step(self, data, run=lambda update, batch: update(batch)):
+        """One adversarial step on a batch of real samples; returns the epoch's means so far.
+
+        `run` makes the updates: an engine may compile one of a kind and run it several times.
+        """
         batches = self._split(self._scaled(self._samples(data)))
         # Outputs of the discriminator updates are averaged, as if they had been one.
-        updates = [self._update_discriminator(batch) for batch in batches]
+        updates = [run(self._update_discriminator, batch) for batch in batches]
         d_loss, *others = (sum(values) / len(updates) for values in zip(*updates, strict=True))
-        g_loss = self._update_generator(ops.shape(batches[0])[0])
-        if self.ema_generator is not None:
-            self._update_average()
+        (g_loss,) = run(self._update_generator, batches[0])
         self.step_means.update_state([d_loss, g_loss, *others])
         return self.step_means.result()
 
@@ -209,8 +210,9 @@ class GAN(engine.Trainer, keras.Model):
 
         return self._minimize(objective, self.discriminator, self.optimizer.discriminator)
 
-    def _update_generator(self, batch_size):
-        latents = self._latents(batch_size)
+    def _update_generator(self, real):
+        """One update, and that of the average; of the real samples only their number counts."""
+        latents = self._latents(ops.shape(real)[0])
 
         def objective():
             fake, added = _with_losses(self.generator, latents)
@@ -218,7 +220,10 @@ class GAN(engine.Trainer, keras.Model):
             loss = sum(added + self.generator._get_regularization_losses(), loss)
             return self.optimizer.generator.scale_loss(loss), [loss]
 
-        return self._minimize(objective, self.generator, self.optimizer.generator)[0]
+        outputs = self._minimize(objective, self.generator, self.optimizer.generator)
+        if self.ema_generator is not None:
+            self._update_average()
+        return outputs
 
     def _minimize(self, objective, network, optimizer):
         variables = network.trainable_variables

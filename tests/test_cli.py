@@ -400,7 +400,7 @@ def test_losses_that_are_not_finite_end_the_run(run, capsys, monkeypatch):
     folder, command = run
     before = state(folder)
     update = GAN._update_generator
-    monkeypatch.setattr(GAN, "_update_generator", lambda *a: update(*a) * float("nan"))
+    monkeypatch.setattr(GAN, "_update_generator", lambda *a: [update(*a)[0] * float("nan")])
     capsys.readouterr()
     assert main(*command, "--resume", "--epochs", 9) == 1
     last = capsys.readouterr().err.splitlines()[-1]

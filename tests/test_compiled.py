@@ -314,30 +314,54 @@ def test_convolutions_are_those_of_keras(data_format):
 
 
 @torch_only
-def test_what_cannot_be_traced_runs_eagerly_with_one_warning(uncompiled):
+@pytest.mark.parametrize("steps", [1, 2])
+def test_what_cannot_be_traced_runs_eagerly_with_one_warning(steps, uncompiled):
     gan = tiny()
     discriminator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     built = keras.Sequential([keras.Input((2,)), Moody(name="moody"), discriminator])
-    gan = keras_gan.GAN(gan.generator, built)
+    gan = keras_gan.GAN(gan.generator, built, discriminator_steps=steps)
     gan.compile(jit_compile=True)
     before = gan.generator.get_weights()
-    with pytest.warns(UserWarning, match="runs eagerly.*moody") as caught:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")  # What a user sees.
         gan.fit(points(64), batch_size=16, epochs=2, verbose=0)
-    assert len([w for w in caught if "runs eagerly" in str(w.message)]) == 1
+    (told,) = (str(w.message) for w in caught if "runs eagerly" in str(w.message))
+    assert "moody" in told
     assert np.any(before[0] != gan.generator.get_weights()[0])
+
+
+@torch_only
+def test_several_discriminator_updates_are_compiled_as_one(monkeypatch, uncompiled):
+    from keras_gan.engine import torch as engine_torch
+
+    sizes = []
+
+    def trace(*arguments):
+        structure, graph = whole(*arguments)
+        sizes.append(len(graph.graph.nodes))
+        return structure, graph
+
+    whole = engine_torch._trace
+    monkeypatch.setattr(engine_torch, "_trace", trace)
+    for steps in (1, 4):
+        gan = tiny(discriminator_steps=steps)
+        gan.compile(jit_compile=True)
+        gan.fit(points(32), batch_size=16, epochs=2, verbose=0)
+    one, *parts = sizes
+    assert len(parts) == 2 and max(parts) < one
 
 
 @torch_only
 def test_auto_takes_what_is_faster(monkeypatch, uncompiled):
     from keras_gan.engine import torch as engine_torch
 
-    clock = iter(np.cumsum(np.tile([0.0, 1.0], 5).tolist() + np.tile([0.0, 0.1], 5).tolist()))
+    clock = iter(np.cumsum(np.tile([0.0, 1.0], 5).tolist() + np.tile([0.0, 0.1], 6).tolist()))
     monkeypatch.setitem(engine_torch.PATIENCE, "cpu", 0.0)
     monkeypatch.setattr(engine_torch.time, "perf_counter", lambda: next(clock, 0.0))
     gan = tiny()
     gan.compile()
     assert gan.jit_compile == "auto"
-    measured = engine_torch._Measured(gan)
+    measured = engine_torch._Measured(gan._step, engine_torch._compiled(gan))
     for _ in range(12):
         logs = measured(ops.convert_to_tensor(points(16)))
     assert measured.choice is measured.graph

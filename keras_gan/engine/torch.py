@@ -1,4 +1,4 @@
-"""PyTorch: autograd, eager or traced once into one flat graph that Inductor compiles."""
+"""PyTorch: autograd, eager or traced once into a flat graph that Inductor compiles."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ import time
 import traceback
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import keras
 import torch
@@ -149,17 +150,31 @@ class _CompiledStep:
         key = tuple(samples.shape), samples.dtype, trained
         graph = self.graphs.get(key)
         if graph is None and self.last in (None, key):
-            kind = _Measured if self.gan.jit_compile == "auto" else _Graph
-            graph = self.graphs[key] = kind(self.gan)
+            graph = _compiled(self.gan)
+            if self.gan.jit_compile == "auto":
+                graph = _Measured(self.gan._step, graph)
+            self.graphs[key] = graph
         self.last = key
         return self.gan._step(samples) if graph is None else graph(samples)
 
 
-class _Graph:
-    """The whole step, forward, backward and updates, as one graph; traced at the first call."""
+def _compiled(gan):
+    """The step as one graph; or, where it updates the discriminator several times, as two.
 
-    def __init__(self, gan):
-        self.gan = gan
+    So that several updates take no longer to trace and to compile than one.
+    """
+    if gan.discriminator_steps == 1:
+        return _Graph(gan, gan._step)
+    updates = (gan._update_discriminator, gan._update_generator)
+    graphs = {update: _Graph(gan, update) for update in updates}
+    return partial(gan._step, run=lambda update, batch: graphs[update](batch))
+
+
+class _Graph:
+    """A function, forward, backward and updates, as one graph; traced at the first call."""
+
+    def __init__(self, gan, function):
+        self.gan, self.eager = gan, function
         self.run = None
 
     def __call__(self, samples):
@@ -185,7 +200,7 @@ class _Graph:
                 probes.submit(torch_key)
                 from torch._inductor.compile_fx import compile_fx
 
-                self.names, graph = _trace(gan._step, self.variables, values, samples)
+                self.structure, graph = _trace(self.eager, self.variables, values, samples)
             # Without an environment of shapes, Inductor does not look into its cache. But sizes
             # are to be numbers: as symbols they make slower kernels, and some graphs are refused.
             fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
@@ -205,32 +220,34 @@ class _Graph:
                 f"The train step runs eagerly, because it cannot be compiled: {_reason(error)}",
                 stacklevel=2,
             )
-            self.run = gan._step
+            self.run = self.eager
 
     def _values(self):
         # Read anew at each call: cheap, and right whatever has been assigned in between.
         return [v.value.detach() for v in self.variables]
 
     def _run(self, samples):
-        return dict(zip(self.names, self.function(*self._values(), samples), strict=True))
+        outputs = self.function(*self._values(), samples)
+        return keras.tree.pack_sequence_as(self.structure, outputs)
 
 
-def _trace(step, variables, values, samples):
-    """Traces a step into a flat graph that updates `values` in place.
+def _trace(function, variables, values, samples):
+    """Traces a function of samples into a flat graph that updates `values` in place.
 
     Returns:
-        The names of the step's logs, and an `fx.GraphModule` of `(*values, samples) -> logs`.
+        What the function returns, and an `fx.GraphModule` of `(*values, samples)` that returns the
+        tensors in it.
     """
-    names: list[str] = []
+    structure: list = []
 
     def flat(*arguments):
         *values, samples = arguments
-        logs, [new] = pure_step(step, [variables], [values], samples)
+        outputs, [new] = pure_step(function, [variables], [values], samples)
         for old, value in zip(values, new, strict=True):
             if value is not old:
                 old.copy_(value)
-        names[:] = logs
-        return list(logs.values())
+        structure[:] = [outputs]
+        return keras.tree.flatten(outputs)
 
     with torch.no_grad(), _traceable_keras():
         trace = make_fx(flat, _DROPOUT, tracing_mode="fake", _allow_non_fake_inputs=True)
@@ -238,7 +255,7 @@ def _trace(step, variables, values, samples):
     if list(graph.parameters()):
         # Their values of now would be constants of the graph.
         raise ValueError("it reads variables that the model does not track")
-    return names, graph
+    return structure[0], graph
 
 
 def _bernoulli(x, p=0.5, generator=None):
@@ -380,8 +397,8 @@ class _Measured:
 
     TRIALS = 5
 
-    def __init__(self, gan):
-        self.eager, self.graph = gan._step, _Graph(gan)
+    def __init__(self, eager, graph):
+        self.eager, self.graph = eager, graph
         self.choice = None
         self.times: dict[str, list[float]] = {"eager": [], "graph": []}
 
@@ -391,10 +408,8 @@ class _Measured:
         eager, graph = self.times["eager"], self.times["graph"]
         if sum(eager) < PATIENCE.get(samples.device.type, 0.0) or len(eager) < self.TRIALS:
             return self._timed(self.eager, eager, samples)
-        if self.graph.run is None:
-            return self.graph(samples)  # Compiles; not timed.
         logs = self._timed(self.graph, graph, samples)
-        if len(graph) == self.TRIALS:
+        if len(graph) > self.TRIALS:  # The first one compiled.
             medians = [statistics.median(times[-self.TRIALS :]) for times in (eager, graph)]
             self.choice = self.graph if medians[1] < medians[0] else self.eager
         return logs
