@@ -122,11 +122,11 @@ class RunFolder(keras.callbacks.Callback):
 
     It is a preset folder, with `training.csv` (a row per epoch), `curves.png` and `samples.png`;
     and `samples/epoch_0001.png` and so on, and `state_0001.weights.h5`, the whole model with its
-    optimizers after that epoch. All randomness
-    of an epoch follows from the seed and the epoch's number, so that a resumed run repeats an
-    uninterrupted one. Where the rows hold a distance (`fit` with `validation_data` and metrics),
-    `best/` is the preset of the epoch with the smallest. An epoch whose losses are not finite is
-    not kept and ends the training; `failed_epoch` then is its number, from 1.
+    optimizers after that epoch. All randomness of an epoch follows from the seed and the epoch's
+    number, so that a resumed run repeats an uninterrupted one. Where the rows hold a distance
+    (`fit` with `validation_data` and metrics), `best/` is the preset of the epoch with the
+    smallest. An epoch whose losses are not finite is not kept and ends the training; `failed_epoch`
+    then is its number, from 1.
 
     Args:
         folder: Where to; made if missing.

@@ -167,7 +167,8 @@ def _compiled(gan):
         return _Graph(gan, gan._step)
     updates = (gan._update_discriminator, gan._update_generator)
     graphs = {update: _Graph(gan, update) for update in updates}
-    return partial(gan._step, run=lambda update, batch: graphs[update](batch))
+    # A graph is made for one layout, and its copy of a part of a batch would have another.
+    return partial(gan._step, run=lambda update, part: graphs[update](part.contiguous()))
 
 
 class _Graph:
@@ -235,8 +236,8 @@ def _trace(function, variables, values, samples):
     """Traces a function of samples into a flat graph that updates `values` in place.
 
     Returns:
-        What the function returns, and an `fx.GraphModule` of `(*values, samples)` that returns the
-        tensors in it.
+        The structure of what the function returns, and an `fx.GraphModule` of `(*values, samples)`
+        that returns it flat.
     """
     structure: list = []
 
@@ -246,7 +247,7 @@ def _trace(function, variables, values, samples):
         for old, value in zip(values, new, strict=True):
             if value is not old:
                 old.copy_(value)
-        structure[:] = [outputs]
+        structure[:] = [keras.tree.map_structure(id, outputs)]  # Without the tensors.
         return keras.tree.flatten(outputs)
 
     with torch.no_grad(), _traceable_keras():
