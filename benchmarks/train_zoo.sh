@@ -22,7 +22,7 @@ train() {  # NAME VARIANT DATA EPOCHS [OPTION…]
 }
 
 train dcgan dcgan fashion_mnist 20
-train lsgan lsgan fashion_mnist 12
+train lsgan lsgan fashion_mnist 20
 train wgan_gp wgan_gp fashion_mnist 29
 train vanilla vanilla fashion_mnist 20
 # Half precision is faster with torch, compiled, on CPUs with AMX; bundled in float32.
