@@ -202,7 +202,7 @@ def draw(path, curves, title):
     axes.set_yticks(TICKS, TICKS)
     axes.set_ylim(low, high)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.legend(loc="lower left")
+    figure.legend(loc="outside lower center", ncols=3)
     figure.savefig(path)
 
 
