@@ -81,8 +81,7 @@ def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch
         return layers.LeakyReLU(0.2)(x)
 
     def convolution(width, stride, bias):
-        options = {"padding": "same", "use_bias": bias, **LAYOUT}
-        return layers.Conv2DTranspose(width, kernel_size, stride, **options)
+        return layers.Conv2DTranspose(width, kernel_size, stride, "same", use_bias=bias, **LAYOUT)
 
     inputs = keras.Input((latent_dim,))
     x = layers.Dense(math.prod(sizes[-1]) * widths[-1], use_bias=not batch_norm)(inputs)

@@ -133,7 +133,7 @@ class Trainer:
 
 
 class _CompiledStep:
-    """A step that runs as one compiled graph per kind of batch, and eagerly where that loses.
+    """A step that is compiled for each kind of batch, and runs eagerly where that loses.
 
     A graph is made for the kind of batch that comes first, and for any that comes twice in a row:
     the smaller last batch of an epoch is not worth compiling for.
