@@ -152,7 +152,7 @@ class RunFolder(keras.callbacks.Callback):
         with open(self.folder / "training.csv", newline="") as file:
             # A run can have ended between writing a row and writing the state.
             rows = list(csv.DictReader(file))[:done]
-        numbers = ({name: float(value) for name, value in row.items()} for row in rows)
+        numbers = ({name: float(value) for name, value in row.items() if value} for row in rows)
         self.rows = [row | {"epoch": int(row["epoch"])} for row in numbers]
         return done
 
@@ -182,10 +182,11 @@ class RunFolder(keras.callbacks.Callback):
     def _write_presets(self, epoch):
         seconds = round(sum(row["seconds"] for row in self.rows), 3)
         facts = self.metadata | {"epochs": epoch + 1, "seconds": seconds}
-        name = next((name for name in self.rows[0] if "distance" in name), None)
+        name = next((name for row in self.rows for name in row if "distance" in name), None)
         if name:
-            best = min(self.rows, key=lambda row: row[name])
-            facts["scores"] = {name: {"best": best[name], "final": self.rows[-1][name]}}
+            scored = [row for row in self.rows if name in row]  # Not all, with validation_freq.
+            best = min(scored, key=lambda row: row[name])
+            facts["scores"] = {name: {"best": best[name], "final": scored[-1][name]}}
             # That of the first metric, after the means of the losses.
             facts["scores"][name]["protocol"] = getattr(self.model.metrics[1], "protocol", None)
             if best is self.rows[-1]:

@@ -71,15 +71,15 @@ def save_curves(path: str | Path, rows: Sequence[dict[str, float]]) -> None:
     from matplotlib.figure import Figure
 
     # A figure of its own, not pyplot's, leaves the user's windows alone.
-    scores = {name: name.removeprefix("val_") for name in rows[-1] if "distance" in name}
+    names = dict.fromkeys(name for row in rows for name in row)
+    scores = {name: name.removeprefix("val_") for name in names if "distance" in name}
     panels = CURVES | ({"score": scores} if scores else {})
     figure = Figure(figsize=(7, 2.5 * len(panels)), dpi=120, layout="constrained")
-    epochs = [row["epoch"] for row in rows]
     parts = zip(figure.subplots(len(panels), sharex=True), panels.items(), strict=True)
     for axes, (title, curves) in parts:
         for (name, label), color in zip(curves.items(), COLORS, strict=False):
-            if name in rows[-1]:
-                axes.plot(epochs, [row[name] for row in rows], ".-", color=color, label=label)
+            if points := [(row["epoch"], row[name]) for row in rows if name in row]:
+                axes.plot(*zip(*points, strict=True), ".-", color=color, label=label)
                 axes.legend()
         axes.set_ylabel(title)
         axes.grid(alpha=0.4)

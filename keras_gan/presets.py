@@ -296,7 +296,8 @@ def save_to_preset(
         if history:
             pictures.save_curves(written / "curves.png", history)
             with open(written / "training.csv", "w", newline="") as file:
-                writer = csv.DictWriter(file, list(history[0]))
+                names = dict.fromkeys(name for row in history for name in row)
+                writer = csv.DictWriter(file, list(names))
                 writer.writeheader()
                 writer.writerows(history)
         (written / "README.md").write_text(_card(facts, history))

@@ -1,5 +1,7 @@
 """Sample grids, pictures, and the order of a run's batches."""
 
+import json
+
 import numpy as np
 import pytest
 from conftest import BACKEND, pictures, python
@@ -117,6 +119,22 @@ def test_training_stops_at_a_threshold(threshold, epochs):
     assert len(gan.history.epoch) == 0  # It is told after the first epoch, before that is logged.
     later = gan.fit(images, validation_data=images, validation_freq=2, **options).history
     assert len(later["d_loss"]) == min(2 * epochs, 3)
+
+
+def test_a_run_scored_in_some_epochs_alone_goes_on(tmp_path):
+    images, name = pictures(8, (8, 8, 1)), "val_sliced_wasserstein_distance"
+    for epochs in (3, 5):
+        gan = create_model("vanilla", (8, 8, 1), metrics=[metrics.SlicedWassersteinDistance(8)])
+        run = callbacks.RunFolder(tmp_path, callbacks.SeededBatches(images, 4))
+        options = {"initial_epoch": run.restore(gan), "epochs": epochs, "callbacks": [run]}
+        gan.fit(run.batches, validation_data=images, validation_freq=2, verbose=0, **options)
+    assert [row["epoch"] for row in run.rows] == [1, 2, 3, 4, 5]
+    assert [name in row for row in run.rows] == [False, True, False, True, False]
+    scores = [run.rows[i][name] for i in (1, 3)]
+    found = json.loads((tmp_path / "metadata.json").read_text())["scores"][name]
+    assert (found["best"], found["final"]) == (min(scores), scores[1])
+    best = json.loads((tmp_path / "best" / "metadata.json").read_text())
+    assert best["epochs"] == 2 + 2 * scores.index(min(scores))
 
 
 def test_batches_show_every_image_once_in_each_pass():
