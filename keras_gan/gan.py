@@ -475,7 +475,8 @@ class GAN(engine.Trainer, keras.Model):
             x = copy.copy(x)
             x.collate_fn = partial(_collated, x.collate_fn)
         if hasattr(x, "__getitem__"):  # keras.utils.PyDataset, Grain
-            first, rest = (x[0] if len(x) else None), x
+            size = x.num_batches if hasattr(x, "num_batches") else len(x)
+            first, rest = (None if size == 0 else x[0]), x
         else:
             iterator = iter(x)
             first, rest = next(iterator, None), x

@@ -64,6 +64,21 @@ class Batches(keras.utils.PyDataset):
         return self.batches[index]
 
 
+class Numbered(keras.utils.PyDataset):
+    """With `num_batches` in place of `__len__`; None is for a data set without an end."""
+
+    def __init__(self, batches, num_batches):
+        super().__init__()
+        self.batches, self._num_batches = batches, num_batches
+
+    @property
+    def num_batches(self):
+        return self._num_batches
+
+    def __getitem__(self, index):
+        return self.batches[index % len(self.batches)]
+
+
 def batches(wrap=lambda x: x, images=IMAGES, size=8):
     return [wrap(images[i : i + size]) for i in range(0, len(images), size)]
 
@@ -122,6 +137,10 @@ def py_dataset(images, wrap):
     return Batches(batches(wrap, images))
 
 
+def py_dataset_with_num_batches(images, wrap):
+    return Numbered(batches(wrap, images), 3)
+
+
 def py_dataset_with_workers(images, wrap):
     return Batches(batches(wrap, images), workers=2, use_multiprocessing=False)
 
@@ -155,6 +174,7 @@ LOADERS = [
     tf_data,
     torch_loader,
     py_dataset,
+    py_dataset_with_num_batches,
     py_dataset_with_workers,
     grain_map,
     grain_iter,
@@ -191,13 +211,14 @@ def test_batches_of_tuples_and_dicts(loader, wrap):
     assert any(changed(before[1], weights(gan)[1]))
 
 
-def test_endless_generator_with_steps_per_epoch():
+def test_endless_data_with_steps_per_epoch():
     def endless():
         while True:
             yield IMAGES[:8]
 
     gan = image_gan(**QUICK)
-    assert train(gan, endless(), epochs=2, steps_per_epoch=3)[1] == 6
+    for data in (endless(), Numbered([IMAGES[:8]], None)):
+        assert train(gan, data, epochs=2, steps_per_epoch=3)[1] == 6
 
 
 @pytest.mark.parametrize("loader", [tf_data, torch_loader, py_dataset, grain_map])
