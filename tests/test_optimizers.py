@@ -67,7 +67,15 @@ def test_a_rate_of_zero_stops_learning_and_setting_it_back_resumes_it():
 
 
 @pytest.mark.parametrize("compile_it", {False, keras.backend.backend() == "tensorflow"})
-@pytest.mark.parametrize("options", [{}, {"amsgrad": True}, {"weight_decay": 0.1, "clipnorm": 0.5}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"amsgrad": True},
+        {"weight_decay": 0.1, "clipnorm": 0.5},
+        {"gradient_accumulation_steps": 2},
+    ],
+)
 def test_adam_is_the_one_of_the_paper(options, compile_it):
     """Kingma & Ba 2015, arXiv:1412.6980, algorithm 1, with the efficient order of section 2."""
     start = np.random.default_rng(0).standard_normal((3, 2)).astype("float32")
@@ -81,8 +89,11 @@ def test_adam_is_the_one_of_the_paper(options, compile_it):
 
         step = tf.function(step, jit_compile=True)
     w, m, v, v_hat = start.astype("float64"), 0.0, 0.0, 0.0
-    for t, gradient in enumerate(gradients, start=1):
+    for gradient in gradients:
         step(keras.ops.convert_to_tensor(gradient))
+    every = options.get("gradient_accumulation_steps", 1)
+    means = gradients.reshape(-1, every, 3, 2).mean(axis=1)
+    for t, gradient in enumerate(means, start=1):
         if norm := options.get("clipnorm"):
             gradient = gradient * min(1.0, norm / np.linalg.norm(gradient))
         w = w * (1 - 0.01 * options.get("weight_decay", 0.0))

@@ -37,7 +37,7 @@ def _adam_step(optimizer, gradient, variable, learning_rate):
     """Keras' own update in one kernel, where Keras makes a dozen passes over the memory."""
     if isinstance(gradient, tf.IndexedSlices):
         return type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
-    i, step = optimizer._get_variable_index(variable), optimizer.iterations.value + 1
+    i, step = optimizer._get_variable_index(variable), optimizer.iterations + 1
     numbers = (step, learning_rate, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
     step, rate, beta1, beta2, epsilon = (tf.cast(x, variable.dtype) for x in numbers)
     return tf.raw_ops.ResourceApplyAdam(

@@ -333,7 +333,7 @@ def _update_step(optimizer, gradients, variables, learning_rate):
     places = [optimizer._get_variable_index(variable) for variable in variables]
     groups = [[slot[i] for i in places] for slot in slots] + [variables]
     means, squares, weights = ([v.value for v in group] for group in groups)
-    beta1, beta2, step = optimizer.beta_1, optimizer.beta_2, optimizer.iterations.value + 1
+    beta1, beta2, step = optimizer.beta_1, optimizer.beta_2, optimizer.iterations + 1
     rate = learning_rate * torch.sqrt(1 - beta2**step) / (1 - beta1**step)
     means = torch._foreach_lerp(means, gradients, 1 - beta1)
     squares = torch._foreach_lerp(squares, torch._foreach_mul(gradients, gradients), 1 - beta2)
