@@ -451,7 +451,8 @@ class GAN(engine.Trainer, keras.Model):
     def _generated(self, random, size):
         # NumPy's generator gives the same latents whatever the backend.
         latents = random.standard_normal((size, *self.latent_shape), dtype="float32")
-        samples = self._serving.predict_on_batch(latents)
+        # With TensorFlow's strategies for several devices, Keras gives all that each of them made.
+        samples = self._serving.predict_on_batch(latents)[:size]
         return ops.convert_to_numpy(samples).astype("float32")
 
     def _quantized(self, samples):
