@@ -249,6 +249,34 @@ class Recorder(layers.Layer):
         return x
 
 
+class Halving(layers.Layer):
+    """Multiplies by what it halves in each pass, as other layers do with their estimates."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(), initializer="ones", trainable=False)
+
+    def call(self, x, training=False):
+        outputs = x * self.factor
+        if training:
+            self.factor.assign(self.factor / 2)
+        return outputs
+
+
+@ALL_MODES
+def test_a_layer_may_assign_what_its_gradient_needs(mode):
+    dense = lambda size, **options: layers.Dense(1, kernel_initializer=size, **options)  # noqa: E731
+    generator = keras.Sequential([keras.Input((2,)), dense("zeros", bias_initializer="ones")])
+    discriminator = keras.Sequential([keras.Input((1,)), dense("ones", use_bias=False), Halving()])
+    gan = GAN(generator, discriminator, loss="wasserstein")
+    gan.compile(SGD(0.1), SGD(0.1), **mode)
+    fit(gan, np.full((4, 1), 3.0, "float32"))
+    # Real samples are 3 and pass first, generated ones are 1; a generator's step is the third pass.
+    weight = 1 - 0.1 * (1 * 1 / 2 - 3 * 1)
+    bias = 1 + 0.1 * weight / 4
+    found = [*discriminator.get_weights(), generator.get_weights()[1]]
+    assert [float(np.squeeze(x)) for x in found] == pytest.approx([weight, 1 / 8, bias], rel=1e-6)
+
+
 @ALL_MODES
 def test_noise_is_new_at_every_draw_step_and_epoch(mode):
     recorder = Recorder()

@@ -6,6 +6,18 @@ import keras
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 
+class Scope(keras.StatelessScope):
+    """Keeps, beside the new values, the variables: `updates`, by id `(variable, value)`."""
+
+    def __init__(self):
+        super().__init__(collect_losses=True)
+        self.updates = {}
+
+    def add_update(self, update):
+        super().add_update(update)
+        self.updates[id(update[0])] = update
+
+
 def copied_scope():
     """A new scope that starts from the values of the current one and keeps changes to itself.
 
@@ -13,7 +25,7 @@ def copied_scope():
     pass that only looks (a penalty's) must do to statistics and seeds, and what keeps traced
     values from leaking.
     """
-    scope = keras.StatelessScope(collect_losses=True)
+    scope = Scope()
     outer = get_stateless_scope()
     if outer is not None:
         scope.state_mapping.update(outer.state_mapping)

@@ -21,6 +21,7 @@ from torch._guards import TracingContext, tracing
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from keras_gan.engine.scopes import copied_scope, pure_step
 
@@ -34,30 +35,22 @@ PATIENCE = {"cpu": 30.0, "cuda": 0.0}
 
 def value_and_grad(fn, variables):
     """Returns `(loss, aux), gradients` of `fn() -> (loss, aux)` with respect to `variables`."""
-    outer = get_stateless_scope()
-    with torch.enable_grad():
-        if outer is None:
-            leaves = [v.value for v in variables]
-            outputs = fn()
-        else:
-            with copied_scope() as scope:
-                leaves = [v.value.detach().requires_grad_() for v in variables]
-                scope.state_mapping.update(
-                    (id(v), leaf) for v, leaf in zip(variables, leaves, strict=True)
-                )
-                before = dict(scope.state_mapping)
-                outputs = fn()
+    eager = get_stateless_scope() is None
+    # What a layer assigns is kept until the gradients are there, which need the values before.
+    with torch.enable_grad(), copied_scope() as scope:
+        leaves = [v.value if eager else v.value.detach().requires_grad_() for v in variables]
+        scope.state_mapping.update(zip(map(id, variables), leaves, strict=True))
+        outputs = fn()
         gradients = torch.autograd.grad(outputs[0], leaves, allow_unused=True) if leaves else ()
-    if outer is not None:
-        outer.state_mapping.update(
-            (k, v.detach()) for k, v in scope.state_mapping.items() if v is not before.get(k)
-        )
+    for variable, value in scope.updates.values():
+        variable.assign(value.detach())
     return keras.tree.map_structure(torch.detach, outputs), list(gradients)
 
 
 def input_gradient(fn, x):
     """Returns the gradient of `sum(fn(x))` with respect to `x`, itself differentiable."""
-    with torch.enable_grad(), copied_scope():
+    # The other kernels for attention have no second derivative.
+    with torch.enable_grad(), copied_scope(), sdpa_kernel(SDPBackend.MATH):
         if not x.requires_grad:
             x = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(
