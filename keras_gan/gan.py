@@ -334,6 +334,7 @@ class GAN(engine.Trainer, keras.Model):
                 held_out = [ops.convert_to_numpy(self._samples(batch)) for batch in held_out]
                 held_out = np.concatenate(held_out) if held_out else iter(())
             validation_data = self._checked(held_out, steps=1)
+            kwargs.setdefault("validation_batch_size", batch_size)
             self._begin_distances()  # What they need is fetched before the training, not after.
         if keep_on_device is True or (keep_on_device == "auto" and _fits_on_device(x)):
             x = ResidentArray(x, batch_size, shuffle)

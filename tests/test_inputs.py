@@ -230,6 +230,13 @@ def test_validation_data_from_loaders(loader):
         assert history[f"val_{name}"] == pytest.approx([value], rel=1e-5, abs=1e-6)
 
 
+def test_validation_steps_are_of_the_trainings_batch_size():
+    gan = image_gan(rate=0.0, **QUICK)
+    history = fit(gan, IMAGES, 8, validation_data=IMAGES, validation_steps=1)
+    expected = gan.evaluate(IMAGES[:8], return_dict=True)
+    assert history["val_d_real"] == pytest.approx([expected["d_real"]], rel=1e-5, abs=1e-6)
+
+
 def test_a_generator_of_validation_data_is_compared_with_whole_at_each_epoch():
     gan = image_gan(rate=0.0, **QUICK)
     batches = (IMAGES[i : i + 4] for i in range(0, 20, 4))
