@@ -6,7 +6,7 @@ import jax
 import keras
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
-from keras_gan.engine.scopes import copied_scope, pure_step
+from keras_gan.engine.scopes import CopiedScope, pure_step
 
 
 def value_and_grad(fn, variables):
@@ -17,12 +17,10 @@ def value_and_grad(fn, variables):
     outer = get_stateless_scope()
 
     def pure(values):
-        with copied_scope() as scope:
-            before = {id(v): value for v, value in zip(variables, values, strict=True)}
-            scope.state_mapping.update(before)
-            before = dict(scope.state_mapping)
+        with CopiedScope() as scope:
+            scope.state_mapping.update(zip(map(id, variables), values, strict=True))
             outputs = fn()
-        changes = {k: v for k, v in scope.state_mapping.items() if v is not before.get(k)}
+        changes = {key: value for key, (_, value) in scope.updates.items()}
         return outputs[0], (outputs, changes)
 
     (_, (outputs, changes)), gradients = jax.value_and_grad(pure, has_aux=True)(
@@ -39,7 +37,7 @@ def input_gradient(fn, x):
     """Returns the gradient of `sum(fn(x))` with respect to `x`, itself differentiable."""
 
     def total(x):
-        with copied_scope():
+        with CopiedScope():
             return keras.ops.sum(fn(x))
 
     return jax.grad(total)(x)

@@ -6,30 +6,27 @@ import keras
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 
-class Scope(keras.StatelessScope):
-    """Keeps, beside the new values, the variables: `updates`, by id `(variable, value)`."""
+class CopiedScope(keras.StatelessScope):
+    """A scope that starts from the values of the current one and keeps changes to itself.
+
+    Whatever is assigned inside is forgotten at its end, unless the caller reads it back: what a
+    pass that only looks (a penalty's) must do to statistics and seeds, and what keeps traced
+    values from leaking.
+
+    Attributes:
+        updates: What was assigned, by the variable's id: `(variable, value)`.
+    """
 
     def __init__(self):
         super().__init__(collect_losses=True)
+        outer = get_stateless_scope()
+        if outer is not None:
+            self.state_mapping.update(outer.state_mapping)
         self.updates = {}
 
     def add_update(self, update):
         super().add_update(update)
         self.updates[id(update[0])] = update
-
-
-def copied_scope():
-    """A new scope that starts from the values of the current one and keeps changes to itself.
-
-    Whatever is assigned inside is forgotten at its end, unless the caller reads it back: what a
-    pass that only looks (a penalty's) must do to statistics and seeds, and what keeps traced
-    values from leaking.
-    """
-    scope = Scope()
-    outer = get_stateless_scope()
-    if outer is not None:
-        scope.state_mapping.update(outer.state_mapping)
-    return scope
 
 
 def pure_step(step, groups, values, data):

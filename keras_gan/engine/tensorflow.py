@@ -5,7 +5,7 @@ from functools import partial
 import keras
 import tensorflow as tf
 
-from keras_gan.engine.scopes import copied_scope
+from keras_gan.engine.scopes import CopiedScope
 
 
 def value_and_grad(fn, variables):
@@ -19,7 +19,7 @@ def value_and_grad(fn, variables):
 
 def input_gradient(fn, x):
     """Returns the gradient of `sum(fn(x))` with respect to `x`, itself differentiable."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape, copied_scope():
+    with tf.GradientTape(watch_accessed_variables=False) as tape, CopiedScope():
         tape.watch(x)
         total = keras.ops.sum(fn(x))
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)

@@ -23,7 +23,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from keras_gan.engine.scopes import copied_scope, pure_step
+from keras_gan.engine.scopes import CopiedScope, pure_step
 
 _keras_same_padding = keras_torch_nn._apply_same_padding
 _keras_conv_transpose = keras_torch_nn.conv_transpose
@@ -37,7 +37,7 @@ def value_and_grad(fn, variables):
     """Returns `(loss, aux), gradients` of `fn() -> (loss, aux)` with respect to `variables`."""
     eager = get_stateless_scope() is None
     # What a layer assigns is kept until the gradients are there, which need the values before.
-    with torch.enable_grad(), copied_scope() as scope:
+    with torch.enable_grad(), CopiedScope() as scope:
         leaves = [v.value if eager else v.value.detach().requires_grad_() for v in variables]
         scope.state_mapping.update(zip(map(id, variables), leaves, strict=True))
         outputs = fn()
@@ -50,7 +50,7 @@ def value_and_grad(fn, variables):
 def input_gradient(fn, x):
     """Returns the gradient of `sum(fn(x))` with respect to `x`, itself differentiable."""
     # The other kernels for attention have no second derivative.
-    with torch.enable_grad(), copied_scope(), sdpa_kernel(SDPBackend.MATH):
+    with torch.enable_grad(), CopiedScope(), sdpa_kernel(SDPBackend.MATH):
         if not x.requires_grad:
             x = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(
