@@ -71,8 +71,8 @@ def save_curves(path: str | Path, rows: Sequence[dict[str, float]]) -> None:
     from matplotlib.figure import Figure
 
     # A figure of its own, not pyplot's, leaves the user's windows alone.
-    names = dict.fromkeys(name for row in rows for name in row)
-    scores = {name: name.removeprefix("val_") for name in names if "distance" in name}
+    named = (name for row in rows for name in row if "distance" in name)
+    scores = {name: name.removeprefix("val_") for name in named}
     panels = CURVES | ({"score": scores} if scores else {})
     figure = Figure(figsize=(7, 2.5 * len(panels)), dpi=120, layout="constrained")
     parts = zip(figure.subplots(len(panels), sharex=True), panels.items(), strict=True)
