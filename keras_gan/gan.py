@@ -400,6 +400,16 @@ class GAN(engine.Trainer, keras.Model):
         callbacks.on_test_end(logs)
         return logs if return_dict else list(logs.values())
 
+    def train_on_batch(self, x, *args, **kwargs):
+        return super().train_on_batch(self._checked(x), *args, **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """`evaluate` of one batch."""
+        return self.evaluate(x, batch_size=len(x), verbose=0, return_dict=return_dict)
+
+    def _flatten_metrics_in_order(self, logs):
+        return [logs[name] for name in self.step_means.names]  # In that of `evaluate`.
+
     def _begin_distances(self, real=None):
         ours = [metric for metric in self._distances if hasattr(metric, "begin")]
         key = content_key(real) if ours else None  # By which they know it again, if it is whole.

@@ -255,6 +255,18 @@ def test_evaluation_takes_batches_smaller_than_the_discriminator_steps():
     assert np.isfinite(history["val_d_loss"]).all()
 
 
+def test_loops_of_ones_own_over_batches():
+    gan = image_gan(loss="wasserstein", penalty="gradient_penalty", **QUICK)
+    before = gan.test_on_batch(IMAGES)
+    assert before == pytest.approx(gan.evaluate(IMAGES, verbose=0), rel=1e-5)
+    d_loss, _, d_real, d_fake, penalty = gan.train_on_batch(IMAGES)
+    assert d_loss == pytest.approx(d_fake - d_real + penalty, rel=1e-4)
+    logs = gan.test_on_batch(list(IMAGES), return_dict=True)
+    assert list(logs.values()) != before
+    with pytest.raises(ValueError, match="must lie in −1…1"):
+        gan.train_on_batch(IMAGES.astype("float32"))
+
+
 def test_what_a_gan_has_no_use_for_is_refused():
     gan = image_gan(**QUICK)
     for name in ("sample_weight", "class_weight"):
