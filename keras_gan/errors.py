@@ -1,6 +1,7 @@
 """Early, readable errors for bad input."""
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 import keras
@@ -22,6 +23,8 @@ def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
         samples: Array `(n, *sample_shape)`: images as uint8 in 0…255 or floats in −1…1; other
             samples (of any rank but that of images) as any finite floats.
         sample_shape: The shape of one sample, as the generator makes it.
+
+    Warns of float images that are all positive, which would train half of the generator's range.
 
     Raises:
         ValueError: For no samples, another shape, NaN or infinity, or images out of range.
@@ -55,3 +58,5 @@ def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
             f"Float images must lie in −1…1; got values from {low:.4g} to {high:.4g}. "
             "Give uint8 images, or scale them with images / 127.5 - 1."
         )
+    if len(sample_shape) == 3 and low >= 0:
+        warnings.warn("The float images are all ≥ 0; scale 0…1 with 2 * images - 1.", stacklevel=3)

@@ -366,13 +366,11 @@ class GAN(engine.Trainer, keras.Model):
             `d_loss` (without penalty), `g_loss`, `d_real` and `d_fake` of the networks at rest
             (no dropout, moving averages used), then the compiled metrics' results.
         """
-        if hasattr(x, "shape"):
-            batch_size = batch_size or 64
         if not kwargs.pop("_use_cached_eval_dataset", False):
             x = self._checked(x, steps=1)
         if unknown := [name for name, value in kwargs.items() if value is not None]:
             raise TypeError(f"evaluate does not take {', '.join(unknown)}.")
-        batches = EpochIterator(x, batch_size=batch_size, steps_per_epoch=steps)
+        batches = EpochIterator(x, batch_size=batch_size or 64, steps_per_epoch=steps)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = keras.callbacks.CallbackList(
                 callbacks, add_progbar=verbose != 0, verbose=verbose, model=self, epochs=1,
@@ -563,10 +561,9 @@ def _with_own(callbacks, verbose, metrics=()):
             "with GAN(…, ema_momentum=0.999), and generate() and evaluate() use that average."
         )
     own = [] if verbose == 0 else [_Progress()]
-    for callback in callbacks:
-        if isinstance(callback, keras.callbacks.TerminateOnNaN):  # Keras' looks at "loss" alone.
-            own.append(_watch_for_nan(callback))
-    return callbacks + own
+    # Keras' looks at "loss" alone.
+    watched = [c for c in callbacks if isinstance(c, keras.callbacks.TerminateOnNaN)]
+    return callbacks + own + [_watch_for_nan(callback) for callback in watched]
 
 
 def _watch_for_nan(terminate):

@@ -10,7 +10,7 @@ from keras import layers
 
 import keras_gan
 from keras_gan import GAN, losses, networks, penalties
-from keras_gan.errors import closest
+from keras_gan.errors import check_samples, closest
 from keras_gan.optimizers import PairedOptimizer
 
 SHAPE = (8, 8, 3)
@@ -172,6 +172,18 @@ def test_samples_that_are_no_images_have_no_range():
     assert np.isfinite(fit(gan, 10 * points(8))["d_loss"]).all()
     refuses(gan, ValueError, "(n, 2)", "(8, 3)", data=points(8, 3))
     refuses(gan, ValueError, "NaN", data=np.full((8, 2), np.nan))
+
+
+def test_images_in_half_of_the_range_are_warned_of(recwarn):
+    for samples, shape in (
+        (floats(-1, 1), SHAPE),
+        (pictures(4, SHAPE), SHAPE),
+        (points(8) ** 2, (2,)),
+    ):
+        check_samples(samples, shape)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="2 \\* images - 1"):
+        check_samples(floats(0, 1), SHAPE)
 
 
 def test_targets():
