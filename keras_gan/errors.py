@@ -24,7 +24,7 @@ def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
             samples (of any rank but that of images) as any finite floats.
         sample_shape: The shape of one sample, as the generator makes it.
 
-    Warns of float images that are all positive, which would train half of the generator's range.
+    Warns of float images without a negative value, which train half of the generator's range.
 
     Raises:
         ValueError: For no samples, another shape, NaN or infinity, or images out of range.

@@ -403,7 +403,8 @@ class GAN(engine.Trainer, keras.Model):
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """`evaluate` of one batch."""
-        return self.evaluate(x, batch_size=len(x), verbose=0, return_dict=return_dict)
+        options = {"return_dict": return_dict, "sample_weight": sample_weight}
+        return self.evaluate(x, y, batch_size=len(x), verbose=0, **options)
 
     def _flatten_metrics_in_order(self, logs):
         return [logs[name] for name in self.step_means.names]  # In that of `evaluate`.
@@ -561,9 +562,9 @@ def _with_own(callbacks, verbose, metrics=()):
             "with GAN(…, ema_momentum=0.999), and generate() and evaluate() use that average."
         )
     own = [] if verbose == 0 else [_Progress()]
-    # Keras' looks at "loss" alone.
-    watched = [c for c in callbacks if isinstance(c, keras.callbacks.TerminateOnNaN)]
-    return callbacks + own + [_watch_for_nan(callback) for callback in watched]
+    # By itself, TerminateOnNaN looks at "loss" alone.
+    terminators = [c for c in callbacks if isinstance(c, keras.callbacks.TerminateOnNaN)]
+    return callbacks + own + [*map(_watch_for_nan, terminators)]
 
 
 def _watch_for_nan(terminate):

@@ -272,6 +272,8 @@ def test_what_a_gan_has_no_use_for_is_refused():
     for name in ("sample_weight", "class_weight"):
         with pytest.raises(ValueError, match="no targets"):
             gan.fit(IMAGES, **{name: np.ones(20)})
+    with pytest.raises(TypeError, match="evaluate does not take sample_weight"):
+        gan.test_on_batch(IMAGES, sample_weight=np.ones(20))
     with pytest.raises(TypeError, match="evaluate does not take step, sample_weight"):
         gan.evaluate(IMAGES, step=1, sample_weight=np.ones(20))
     with pytest.raises(ValueError, match="batch_size must be a whole number"):
