@@ -179,6 +179,12 @@ class GAN(engine.Trainer, keras.Model):
 
     # The train step.
 
+    def make_train_function(self, force=False):
+        trained = frozenset(id(variable) for variable in self.trainable_variables)
+        force |= trained != self._trained  # What it trains is frozen in the compiled function.
+        self._trained = trained
+        super().make_train_function(force)
+
     def _step(self, data, run=lambda update, batch: update(batch)):
         """One adversarial step on a batch of real samples; returns the epoch's means so far.
 
@@ -205,7 +211,7 @@ class GAN(engine.Trainer, keras.Model):
             terms = [] if self.penalty is None else [self.penalty(critic, real, fake, uniform)]
             decay = self.discriminator._get_regularization_losses()
             loss = sum(terms + added + more + decay, loss)
-            outputs = [loss, _float_mean(real_logits), _float_mean(fake_logits), *terms]
+            outputs = [loss, losses.mean(real_logits), losses.mean(fake_logits), *terms]
             return self.optimizer.discriminator.scale_loss(loss), outputs
 
         return self._minimize(objective, self.discriminator, self.optimizer.discriminator)
@@ -315,9 +321,6 @@ class GAN(engine.Trainer, keras.Model):
             raise ValueError("A GAN has no targets: give `fit` the real samples alone, without y.")
         if engine.TRAINS and not self.compiled:
             raise ValueError("Call compile() before fit(); it sets the two optimizers.")
-        trained = frozenset(id(variable) for variable in self.trainable_variables)
-        if trained != self._trained:
-            self._trained, self.train_function = trained, None  # What it would train is frozen in.
         x = self._checked(x)
         if hasattr(x, "shape"):
             batch_size = 32 * self.discriminator_steps if batch_size is None else batch_size
@@ -508,7 +511,7 @@ def _collated(collate, samples):
 
 
 def _fits_on_device(x):
-    free = engine.free_memory()
+    free = engine.free_memory and engine.free_memory()
     alone = keras.distribution.distribution() is None
     return alone and free is not None and isinstance(x, np.ndarray) and x.nbytes <= free / 4
 
@@ -578,10 +581,6 @@ def _check_whole(name, value):
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not (number and float(value).is_integer() and value >= 1):
         raise ValueError(f"{name} must be a whole number ≥ 1; got {value!r}.")
-
-
-def _float_mean(values):
-    return ops.mean(ops.cast(values, "float32"))
 
 
 def _shapes(generator, discriminator):

@@ -36,7 +36,7 @@ def _mean(function, logits):
 
 # -log σ(x) = softplus(-x) and -log(1 - σ(x)) = softplus(x), finite for any finite logit.
 _softplus = partial(_mean, ops.softplus)
-_plain = partial(_mean, lambda logits: logits)
+mean = partial(_mean, lambda values: values)  # In float32.
 _margin = partial(_mean, lambda logits: ops.relu(1.0 + logits))
 
 
@@ -64,11 +64,11 @@ LOSSES = {
     # The negated estimate of the earth mover's distance; the critic must be kept Lipschitz.
     # Arjovsky et al. 2017, arXiv:1701.07875, equation 2.
     "wasserstein": AdversarialLoss(
-        lambda real, fake: _plain(fake) - _plain(real), lambda fake: -_plain(fake)
+        lambda real, fake: mean(fake) - mean(real), lambda fake: -mean(fake)
     ),
     # Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, equation 16.
     "hinge": AdversarialLoss(
-        lambda real, fake: _margin(-real) + _margin(fake), lambda fake: -_plain(fake)
+        lambda real, fake: _margin(-real) + _margin(fake), lambda fake: -mean(fake)
     ),
 }
 

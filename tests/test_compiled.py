@@ -1,8 +1,10 @@
 """The compiled step is the eager step: same numbers, fresh noise, no growth, nothing stale."""
 
+import contextlib
 import itertools
 import resource
 import warnings
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -152,6 +154,18 @@ def test_changes_between_fits(change, optimizer, monkeypatch, uncompiled):
         np.testing.assert_allclose(compiled, eager, rtol=1e-3, atol=1e-4)
 
 
+def test_a_network_frozen_between_batches(uncompiled):
+    gan = tiny()
+    gan.compile(**sgd(), jit_compile=True)
+    gan.train_on_batch(points(16))
+    gan.discriminator.trainable = False
+    before = gan.get_weights()
+    gan.train_on_batch(points(16))
+    sides = len(gan.generator.weights)
+    changed = [np.any(a != b) for a, b in zip(before, gan.get_weights(), strict=True)]
+    assert all(changed[:sides]) and not any(changed[sides : 2 * sides])
+
+
 def test_two_models_and_a_reloaded_one(tmp_path, uncompiled):
     first, second = tiny(0), tiny(1)
     for gan in (first, second):
@@ -267,6 +281,93 @@ def test_variables_are_updated_in_place(uncompiled):
 
 
 @torch_only
+def test_variables_whose_memory_moved(uncompiled):
+    gan = tiny()
+    gan.compile(**sgd(), jit_compile=True)
+    gan.train_on_batch(points(16))
+    for variable in gan.trainable_variables:  # As moving a torch module to a device does.
+        variable.value.data = variable.value.data.clone()
+    before = [weight.copy() for weight in gan.get_weights()[:4]]
+    gan.train_on_batch(points(16))
+    for old, new in zip(before, gan.get_weights()[:4], strict=True):
+        assert np.any(old != new)
+
+
+class ReplayedCuda:
+    """Captured graphs on a CPU: work that is begun while capturing runs at replays alone."""
+
+    def __init__(self, monkeypatch):
+        import torch
+
+        self.capturing = None
+        stream = SimpleNamespace(wait_stream=lambda other: None)
+        names = {"CUDAGraph": ReplayedGraph, "graph": self.graph, "Stream": lambda: stream}
+        names |= {"current_stream": lambda: stream, "stream": contextlib.nullcontext}
+        for name, value in names.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+
+    @contextlib.contextmanager
+    def graph(self, graph, capture_error_mode):
+        self.capturing = graph
+        try:
+            yield
+        finally:
+            self.capturing = None
+
+    def run(self, work):
+        work() if self.capturing is None else self.capturing.work.append(work)
+
+
+class ReplayedGraph:
+    def __init__(self):
+        self.work = []
+
+    def replay(self):
+        for work in self.work:
+            work()
+
+
+@torch_only
+def test_a_cuda_graph_repeats_the_step(monkeypatch):
+    import torch
+
+    from keras_gan.engine.torch import _CudaGraph
+
+    cuda = ReplayedCuda(monkeypatch)
+    weight, loss = torch.tensor(1.0), torch.tensor(0.0)
+
+    def step(weight, samples):
+        cuda.run(lambda: (weight.add_(samples.sum()), loss.copy_(2 * weight)))
+        return [loss]
+
+    graph = _CudaGraph(step, [weight], torch.tensor([1.0, 2.0]))
+    assert float(weight) == 1.0  # Warming up leaves no trace.
+    first = graph(torch.tensor([1.0, 2.0]))
+    second = graph(torch.tensor([5.0, 5.0]))
+    assert float(weight) == 14.0
+    assert (float(first[0]), float(second[0])) == (8.0, 28.0)  # The first is not overwritten.
+
+
+@torch_only
+def test_a_step_that_cannot_be_captured_changes_nothing(monkeypatch):
+    import torch
+
+    from keras_gan.engine.torch import _CudaGraph
+
+    cuda = ReplayedCuda(monkeypatch)
+    weight = torch.tensor(1.0)
+
+    def step(weight, samples):
+        cuda.run(lambda: weight.add_(1.0))
+        if cuda.capturing:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        _CudaGraph(step, [weight], torch.tensor([1.0]))
+    assert float(weight) == 1.0
+
+
+@torch_only
 def test_one_graph_for_many_epochs_with_a_smaller_last_batch(monkeypatch, uncompiled):
     from keras_gan.engine import torch as engine_torch
 
@@ -337,9 +438,9 @@ def test_several_discriminator_updates_are_compiled_as_one(monkeypatch, uncompil
     sizes, original = [], engine_torch._trace
 
     def trace(*arguments):
-        structure, graph = original(*arguments)
+        names, graph = original(*arguments)
         sizes.append(len(graph.graph.nodes))
-        return structure, graph
+        return names, graph
 
     monkeypatch.setattr(engine_torch, "_trace", trace)
     for steps in (1, 4):

@@ -13,7 +13,7 @@ def _refuse(*args, **kwargs):
 normal = keras.random.normal
 uniform = keras.random.uniform
 value_and_grad = input_gradient = apply = enable_compilation_cache = _refuse
-batch_norm = loader = None  # Only training needs them.
+batch_norm = loader = free_memory = None  # Only training needs them.
 
 
 class Trainer:
@@ -22,7 +22,3 @@ class Trainer:
 
 def device_name():
     return "cpu"
-
-
-def free_memory():
-    return None

@@ -86,9 +86,7 @@ def device_name():
     return tf.config.list_logical_devices()[-1].device_type
 
 
-def free_memory():
-    """None: tf.data feeds this backend, and copies ahead to the device by itself."""
-    return
+free_memory = None  # tf.data feeds this backend, and copies ahead to the device by itself.
 
 
 class Trainer:

@@ -6,6 +6,7 @@ import statistics
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -115,7 +116,7 @@ class Trainer:
             def train_function(batches):
                 with torch.no_grad():
                     for data in batches:
-                        logs = step(data)
+                        logs = step(_on_device(self._samples(data)))
                 return logs
 
             self.train_function = train_function
@@ -123,6 +124,15 @@ class Trainer:
     def train_step(self, data):
         with torch.no_grad():
             return self._step(data)
+
+
+def _on_device(samples):
+    """Samples where the step runs; a GPU copies them while the host goes on."""
+    if get_device().startswith("cuda") and isinstance(samples, torch.Tensor):
+        # From pageable memory, the host would wait until the GPU has done all steps before.
+        samples = samples if samples.is_cuda else samples.pin_memory()
+        return samples.to(get_device(), non_blocking=True)
+    return keras.ops.convert_to_tensor(samples)
 
 
 class _CompiledStep:
@@ -137,10 +147,8 @@ class _CompiledStep:
         self.graphs = {}
         self.last = None
 
-    def __call__(self, data):
-        samples = keras.ops.convert_to_tensor(self.gan._samples(data))
-        trained = tuple(id(v) for v in self.gan.trainable_variables)  # A frozen layer's are not.
-        key = tuple(samples.shape), samples.dtype, trained
+    def __call__(self, samples):
+        key = tuple(samples.shape), samples.dtype
         graph = self.graphs.get(key)
         if graph is None and self.last in (None, key):
             graph = _compiled(self.gan)
@@ -180,7 +188,7 @@ class _Graph:
         gan = self.gan
         variables = gan.variables + gan.optimizer.variables + gan.metrics_variables
         self.variables = list({id(v): v for v in variables}.values())
-        values = self._values()
+        values = [v.value.detach() for v in self.variables]
         try:
             # Imported here, since it takes a second.
             from torch._inductor.codecache import torch_key
@@ -194,7 +202,7 @@ class _Graph:
                 probes.submit(torch_key)
                 from torch._inductor.compile_fx import compile_fx
 
-                self.structure, graph = _trace(self.eager, self.variables, values, samples)
+                self.names, graph = _trace(self.eager, self.variables, values, samples)
             # Without an environment of shapes, Inductor does not look into its cache. But sizes
             # are to be numbers: as symbols they make slower kernels, and some graphs are refused.
             fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
@@ -205,8 +213,8 @@ class _Graph:
                 layout_optimization=False,
             )
             with tracing(TracingContext(fake)), settings:
-                function = compile_fx(graph, [*values, samples], ignore_shape_env=True)
-            self.function = _CudaGraph(function) if samples.is_cuda else function
+                self.function = compile_fx(graph, [*values, samples], ignore_shape_env=True)
+            self._bind(samples)
             self.run = self._run
         except Exception as error:
             # Whatever a user's layer does that cannot be compiled, it can be run.
@@ -216,23 +224,31 @@ class _Graph:
             )
             self.run = self.eager
 
-    def _values(self):
-        # Read anew at each call: cheap, and right whatever has been assigned in between.
-        return [v.value.detach() for v in self.variables]
+    def _bind(self, samples):
+        """Ties the function to the variables' own memory, which it updates in place."""
+        values = [v.value.detach() for v in self.variables]
+        self.places = [v.data_ptr() for v in values]
+        if samples.is_cuda:
+            self.bound: Callable = _CudaGraph(self.function, values, samples)
+        else:
+            self.bound = partial(self.function, *values)
 
     def _run(self, samples):
-        outputs = self.function(*self._values(), samples)
-        return keras.tree.pack_sequence_as(self.structure, outputs)
+        # Keras takes microseconds to hand out each of hundreds of values: only a look is cheap.
+        if [v._value.data_ptr() for v in self.variables] != self.places:
+            self._bind(samples)
+        outputs = self.bound(samples)
+        return dict(zip(self.names, outputs, strict=True)) if self.names else outputs
 
 
 def _trace(function, variables, values, samples):
     """Traces a function of samples into a flat graph that updates `values` in place.
 
     Returns:
-        The structure of what the function returns, and an `fx.GraphModule` of `(*values, samples)`
-        that returns it flat.
+        The keys of what the function returns, none for a list, and an `fx.GraphModule` of
+        `(*values, samples)` that returns a list.
     """
-    structure: list = []
+    names: list[str] = []
 
     def flat(*arguments):
         *values, samples = arguments
@@ -240,8 +256,8 @@ def _trace(function, variables, values, samples):
         for old, value in zip(values, new, strict=True):
             if value is not old:
                 old.copy_(value)
-        structure[:] = [keras.tree.map_structure(id, outputs)]  # Without the tensors.
-        return keras.tree.flatten(outputs)
+        names[:] = outputs if isinstance(outputs, dict) else ()
+        return list(outputs.values()) if names else outputs
 
     with torch.no_grad(), _traceable_keras():
         trace = make_fx(flat, _DROPOUT, tracing_mode="fake", _allow_non_fake_inputs=True)
@@ -249,7 +265,7 @@ def _trace(function, variables, values, samples):
     if list(graph.parameters()):
         # Their values of now would be constants of the graph.
         raise ValueError("it reads variables that the model does not track")
-    return structure[0], graph
+    return names, graph
 
 
 def _bernoulli(x, p=0.5, generator=None):
@@ -355,35 +371,29 @@ class _CudaGraph:
     each replay draws fresh noise.
     """
 
-    def __init__(self, function):
-        self.function, self.addresses = function, None
-
-    def __call__(self, *arguments):
-        *values, samples = arguments
-        addresses = [v.data_ptr() for v in values]
-        if addresses != self.addresses:
-            self._capture(values, samples)
-            self.addresses = addresses
-        self.samples.copy_(samples, non_blocking=True)
-        self.graph.replay()
-        return [output.clone() for output in self.outputs]
-
-    def _capture(self, values, samples):
-        self.samples = samples.clone()
+    def __init__(self, function, values, samples):
+        self.samples, self.graph = samples.clone(), torch.cuda.CUDAGraph()
         saved = [v.clone() for v in values]
         # Warming up (compiling and choosing kernels) must happen before, on another stream than
         # the default one, and takes real steps, which are undone.
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self.function(*values, self.samples)
-        torch.cuda.current_stream().wait_stream(stream)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.outputs = self.function(*values, self.samples)
-        for value, before in zip(values, saved, strict=True):
-            value.copy_(before)
+        try:
+            with torch.cuda.stream(stream):
+                for _ in range(3):
+                    function(*values, self.samples)
+            torch.cuda.current_stream().wait_stream(stream)
+            # Other threads go on: those of loaders that pin memory, and the progress bar's.
+            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+                self.outputs = function(*values, self.samples)
+        finally:
+            for value, before in zip(values, saved, strict=True):
+                value.copy_(before)
+
+    def __call__(self, samples):
+        self.samples.copy_(samples, non_blocking=True)
+        self.graph.replay()
+        return [output.clone() for output in self.outputs]
 
 
 class _Measured:
@@ -409,14 +419,10 @@ class _Measured:
         return logs
 
     def _timed(self, step, times, samples):
-        _wait(samples)
+        wait = torch.cuda.synchronize if samples.is_cuda else lambda: None
+        wait()
         start = time.perf_counter()
         logs = step(samples)
-        _wait(samples)
+        wait()
         times.append(time.perf_counter() - start)
         return logs
-
-
-def _wait(samples):
-    if samples.is_cuda:
-        torch.cuda.synchronize()
