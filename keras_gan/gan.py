@@ -190,7 +190,7 @@ class GAN(engine.Trainer, keras.Model):
 
         `run` makes the updates: an engine may compile one of a kind and run it several times.
         """
-        batches = self._split(self._scaled(self._samples(data)))
+        batches = self._split(self._samples(data))
         # Outputs of the discriminator updates are averaged, as if they had been one.
         updates = [run(self._update_discriminator, batch) for batch in batches]
         d_loss, *others = (sum(values) / len(updates) for values in zip(*updates, strict=True))
@@ -199,7 +199,7 @@ class GAN(engine.Trainer, keras.Model):
         return self.step_means.result()
 
     def _update_discriminator(self, real):
-        fake = self.generator(self._latents(ops.shape(real)[0]), training=True)
+        real, fake = self._scaled(real), self.generator(self._latents(real), training=True)
         critic = partial(self.discriminator, training=True)
         uniform = partial(engine.uniform, seed=self.noise)
 
@@ -218,7 +218,7 @@ class GAN(engine.Trainer, keras.Model):
 
     def _update_generator(self, real):
         """One update, and that of the average; of the real samples only their number counts."""
-        latents = self._latents(ops.shape(real)[0])
+        latents = self._latents(real)
 
         def objective():
             fake, added = _with_losses(self.generator, latents)
@@ -256,8 +256,8 @@ class GAN(engine.Trainer, keras.Model):
             data = next(iter(data.values()))
         return data[0] if isinstance(data, (list, tuple)) else data
 
-    def _latents(self, batch_size):
-        return engine.normal((batch_size, *self.latent_shape), seed=self.noise)
+    def _latents(self, real):
+        return engine.normal((ops.shape(real)[0], *self.latent_shape), seed=self.noise)
 
     def _scaled(self, samples):
         floats = ops.cast(samples, "float32")
