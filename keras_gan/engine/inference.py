@@ -10,8 +10,7 @@ def _refuse(*args, **kwargs):
     )
 
 
-normal = keras.random.normal
-uniform = keras.random.uniform
+normal, uniform = keras.random.normal, keras.random.uniform
 value_and_grad = input_gradient = apply = enable_compilation_cache = _refuse
 batch_norm = loader = free_memory = None  # Only training needs them.
 

@@ -63,8 +63,7 @@ def apply(optimizer, gradients, variables):
 batch_norm = loader = None
 
 
-normal = keras.random.normal
-uniform = keras.random.uniform
+normal, uniform = keras.random.normal, keras.random.uniform
 
 
 def enable_compilation_cache(folder):

@@ -35,12 +35,21 @@ class ResidentArray(DataAdapter):
         if self.seed is not None:
             order = keras.random.shuffle(order, seed=self.seed)
         for start in range(0, size, self._batch_size):
-            # ops.slice takes its start as a value, where indexing would compile anew for each.
-            part = ops.slice(order, (start,), (min(self._batch_size, size - start),))
-            yield (ops.take(self.array, part, axis=0),)
+            yield (_batch(self.array, order, start, min(self._batch_size, size - start)),)
 
     get_numpy_iterator = get_jax_iterator = get_torch_dataloader = _batches
 
     @property
     def num_batches(self):
         return math.ceil(len(self.array) / self._batch_size)
+
+
+def _batch(array, order, start, size):
+    # ops.slice takes its start as a value, where indexing would compile anew for each.
+    return ops.take(array, ops.slice(order, (start,), (size,)), axis=0)
+
+
+if keras.backend.backend() == "jax":  # One call for the host, where Keras makes several.
+    import jax
+
+    _batch = jax.jit(_batch, static_argnums=3)

@@ -57,8 +57,7 @@ def batch_norm(x, scale, offset, epsilon):
     return y, mean, variance * (count - 1) / count
 
 
-normal = keras.random.normal
-uniform = keras.random.uniform
+normal, uniform = keras.random.normal, keras.random.uniform
 
 
 def enable_compilation_cache(folder):

@@ -143,9 +143,7 @@ class _CompiledStep:
     """
 
     def __init__(self, gan):
-        self.gan = gan
-        self.graphs = {}
-        self.last = None
+        self.gan, self.graphs, self.last = gan, {}, None
 
     def __call__(self, samples):
         key = tuple(samples.shape), samples.dtype
