@@ -50,15 +50,18 @@ def main():
     metrics = default_metrics(gan.sample_shape)
     scores = report(gan, real, held_out, metrics, NUM_IMAGES, SEEDS, verbose=1)
     facts = {k: v for k, v in metadata.items() if k not in ("format", "name", "files")}
-    if len(reached) > 1:
+    alike = [m["scores"][score]["best"] for m in told if m["epochs"] == metadata["epochs"]]
+    if len(alike) > 1:
         facts["scores"][score] |= {
-            f"mean of {len(reached)} trainings": statistics.mean(reached),
-            "their deviation": statistics.stdev(reached),
+            f"mean of {len(alike)} trainings": statistics.mean(alike),
+            "their deviation": statistics.stdev(alike),
         }
     facts |= {"scores": facts["scores"] | scores, "licence": "apache-2.0"}
     if not options.last:
         facts["best_epoch"] = json.loads((chosen / "metadata.json").read_text())["epochs"]
-    facts |= {"limits": _limits(metadata, len(reached)), "data_sha256": content_key(real)}
+    shorter = [m for m in told if m["epochs"] < metadata["epochs"]]
+    others = [f"{m['scores'][score]['best']:.3g} in {m['epochs']} epochs" for m in shorter]
+    facts |= {"limits": _limits(metadata, len(alike), others), "data_sha256": content_key(real)}
     folder = Path("zoo") / options.name
     gan.save_to_preset(folder, rows, **facts)
     pack(folder)
@@ -91,10 +94,12 @@ def pack(folder):
         part.write_text(json.dumps(metadata, indent=1))
 
 
-def _limits(metadata, seeds):
+def _limits(metadata, seeds, others):
     which = f"{seeds} seeds, of which this is the best"
     if seeds == 1:
         which = "one seed; how far others come is not known"
+        if others:
+            which = f"one seed; others came to {' and '.join(others)}"
     return (
         f"It draws {DRAWS[metadata['data']]}, and nothing else. Trained for {metadata['epochs']} "
         f"epochs in {metadata['precision']} from {which}. The seconds are wall time, perhaps "
