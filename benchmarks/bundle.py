@@ -59,8 +59,8 @@ def main():
     facts |= {"scores": facts["scores"] | scores, "licence": "apache-2.0"}
     if not options.last:
         facts["best_epoch"] = json.loads((chosen / "metadata.json").read_text())["epochs"]
-    shorter = [m for m in told if m["epochs"] < metadata["epochs"]]
-    others = [f"{m['scores'][score]['best']:.3g} in {m['epochs']} epochs" for m in shorter]
+    unlike = [m for m in told if m["epochs"] != metadata["epochs"]]
+    others = [f"{m['scores'][score]['best']:.3g} in {m['epochs']} epochs" for m in unlike]
     facts |= {"limits": _limits(metadata, len(alike), others), "data_sha256": content_key(real)}
     folder = Path("zoo") / options.name
     gan.save_to_preset(folder, rows, **facts)
@@ -95,11 +95,11 @@ def pack(folder):
 
 
 def _limits(metadata, seeds, others):
-    which = f"{seeds} seeds, of which this is the best"
-    if seeds == 1:
-        which = "one seed; how far others come is not known"
-        if others:
-            which = f"one seed; others came to {' and '.join(others)}"
+    which = f"{seeds} seeds, of which this is the best" if seeds > 1 else "one seed"
+    if others:
+        which += f"; others came to {' and '.join(others)}"
+    elif seeds == 1:
+        which += "; how far others come is not known"
     return (
         f"It draws {DRAWS[metadata['data']]}, and nothing else. Trained for {metadata['epochs']} "
         f"epochs in {metadata['precision']} from {which}. The seconds are wall time, perhaps "

@@ -511,7 +511,7 @@ def _collated(collate, samples):
 
 
 def _fits_on_device(x):
-    free = engine.free_memory and engine.free_memory()
+    free = engine.free_memory()
     alone = keras.distribution.distribution() is None
     return alone and free is not None and isinstance(x, np.ndarray) and x.nbytes <= free / 4
 

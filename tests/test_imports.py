@@ -109,7 +109,8 @@ def test_engines_have_the_same_names():
         nodes = ast.parse(path.read_text()).body
         defined = {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
         targets = [t for n in nodes if isinstance(n, ast.Assign) for t in n.targets]
-        return defined | {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+        names = [n for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+        return defined | {n.id for n in names if isinstance(n.ctx, ast.Store)}
 
     engines = [ROOT / "keras_gan" / "engine" / f"{backend}.py" for backend in BACKENDS]
     needed = {"Trainer", "value_and_grad", "input_gradient", "apply", "normal", "uniform"}

@@ -4,8 +4,7 @@
 `train_step` on the backend at hand and compiles it. `value_and_grad`, `input_gradient`, `apply`,
 `normal` and `uniform` are what the step is written with, `batch_norm` what the networks are; the
 other names serve what is around it. `batch_norm` and `loader` are None where Keras' own are as
-fast, `free_memory` where no data is kept on the device. One module is imported, the one of the
-backend that Keras runs on.
+fast. One module is imported, the one of the backend that Keras runs on.
 """
 
 import importlib

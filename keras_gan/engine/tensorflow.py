@@ -85,7 +85,9 @@ def device_name():
     return tf.config.list_logical_devices()[-1].device_type
 
 
-free_memory = None  # tf.data feeds this backend, and copies ahead to the device by itself.
+def free_memory():
+    """None: tf.data feeds this backend, and copies ahead to the device by itself."""
+    return
 
 
 class Trainer:

@@ -183,8 +183,7 @@ class _Graph:
         return self.run(samples)
 
     def _compile(self, samples):
-        gan = self.gan
-        variables = gan.variables + gan.optimizer.variables + gan.metrics_variables
+        variables = self.gan.variables + self.gan.optimizer.variables + self.gan.metrics_variables
         self.variables = list({id(v): v for v in variables}.values())
         values = [v.value.detach() for v in self.variables]
         try:
@@ -400,8 +399,7 @@ class _Measured:
     TRIALS = 5
 
     def __init__(self, eager, graph):
-        self.eager, self.graph = eager, graph
-        self.choice = None
+        self.eager, self.graph, self.choice = eager, graph, None
         self.times: dict[str, list[float]] = {"eager": [], "graph": []}
 
     def __call__(self, samples):
