@@ -7,7 +7,8 @@ __version__ = "0.1.0.dev0"
 
 # Importing keras fixes the backend, which the command line does only after it has read --backend.
 # Anywhere else all is imported at once, so that Keras knows the classes and can load saved models.
-if PurePath(sys.argv[0] if sys.argv else "").stem not in ("keras-gan", "-m"):
+_run = PurePath(sys.argv[0] if sys.argv else "").name
+if _run not in ("keras-gan", "keras-gan.exe") and (_run != "-m" or __name__ not in sys.orig_argv):
     from keras_gan import datasets as datasets
     from keras_gan import losses as losses
     from keras_gan import metrics as metrics

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FRAMEWORKS = ("tensorflow", "torch", "jax")
-DEFAULTS = {"epochs": 20, "seed": 0, "precision": "float32"}
+DEFAULTS = {"epochs": 40, "seed": 0, "precision": "float32"}
 
 
 class Stop(Exception):
@@ -148,6 +148,8 @@ def _prepared(options):
         "paper": recipe.paper,
         "recipe": gan.get_config() | gan.get_compile_config(),
     }
+    if options.get("data_sha256", resolved["data_sha256"]) != resolved["data_sha256"]:
+        raise Stop(f"{data} no longer holds the images of the run's begin; give a new --out.")
     for network in ("generator", "discriminator"):
         del resolved["recipe"][network]
     return gan, batches, held_out, options | resolved

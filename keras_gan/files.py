@@ -5,6 +5,7 @@ import errno
 import hashlib
 import http.client
 import os
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -60,9 +61,11 @@ def fetch(url: str, path: Path, sha256: str | None = None, limit: int = MAX_BYTE
         with urllib.request.urlopen(request, timeout=30) as reply:
             resumed = reply.status == http.HTTPStatus.PARTIAL_CONTENT
             size = int(reply.headers.get("Content-Length", 0))
-            progress = keras.utils.Progbar(size or None, unit_name="byte")
             came = 0
-            with part.open("ab" if resumed else "wb") as file:
+            # What a command prints for other programs is not mixed with the bar.
+            mode = "ab" if resumed else "wb"
+            with contextlib.redirect_stdout(sys.stderr), part.open(mode) as file:
+                progress = keras.utils.Progbar(size or None, unit_name="byte")
                 while file.tell() <= limit and (chunk := reply.read(1 << 20)):
                     came += file.write(chunk)
                     progress.add(len(chunk))

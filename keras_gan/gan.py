@@ -18,6 +18,7 @@ from keras_gan import engine, losses, optimizers, penalties
 from keras_gan.engine.resident import ResidentArray
 from keras_gan.errors import check_samples
 from keras_gan.files import content_key
+from keras_gan.networks import own_classes
 
 
 @keras.saving.register_keras_serializable(package="keras_gan")
@@ -63,7 +64,7 @@ class GAN(engine.Trainer, keras.Model):
     ):
         super().__init__(name=name)
         self.latent_shape, self.sample_shape = _shapes(generator, discriminator)
-        _check_whole("discriminator_steps", discriminator_steps)
+        self.discriminator_steps = _check_whole("discriminator_steps", discriminator_steps)
         number = isinstance(ema_momentum, numbers.Real)
         if ema_momentum is not None and not (number and 0 <= ema_momentum < 1):
             raise ValueError(
@@ -71,10 +72,10 @@ class GAN(engine.Trainer, keras.Model):
             )
         self.generator = generator
         self.discriminator = discriminator
-        self.loss_config, self.penalty_config = loss, penalty
         self.adversarial_loss = losses.get(loss)
+        named = (name for name, known in losses.LOSSES.items() if known is self.adversarial_loss)
+        self.loss_config, self.penalty_config = next(named, loss), penalty
         self.penalty = penalties.get(penalty)
-        self.discriminator_steps = int(discriminator_steps)
         self.ema_momentum = ema_momentum
         self.ema_generator = None if ema_momentum is None else _frozen_copy(generator)
         self.seed = seed
@@ -173,6 +174,10 @@ class GAN(engine.Trainer, keras.Model):
     @property
     def metrics(self):
         return [self.step_means, *self._distances]
+
+    @property
+    def metrics_names(self):
+        return self.step_means.names[:4]  # What every list of results begins with.
 
     def get_metrics_result(self):
         return self.step_means.result()
@@ -324,6 +329,8 @@ class GAN(engine.Trainer, keras.Model):
         x = self._checked(x)
         if hasattr(x, "shape"):
             batch_size = 32 * self.discriminator_steps if batch_size is None else batch_size
+            if not 0 <= validation_split < 1:
+                raise ValueError(f"validation_split must be in [0, 1); got {validation_split}.")
             if validation_split and validation_data is None:
                 kept = int(len(x) * (1.0 - validation_split))
                 x, validation_data, validation_split = x[:kept], x[kept:], 0.0
@@ -385,7 +392,7 @@ class GAN(engine.Trainer, keras.Model):
         callbacks.on_test_begin()
         for step, _, [data] in batches:
             callbacks.on_test_batch_begin(step)
-            real = ops.convert_to_numpy(self._scaled(ops.convert_to_tensor(self._samples(data))))
+            real = ops.convert_to_numpy(self._scaled(self._samples(data)))
             generated = self._generated(random, len(real))
             totals += len(real) * self._compare(real, generated)
             count += len(real)
@@ -416,7 +423,7 @@ class GAN(engine.Trainer, keras.Model):
         ours = [metric for metric in self._distances if hasattr(metric, "begin")]
         key = content_key(real) if ours else None  # By which they know it again, if it is whole.
         for metric in self._distances:
-            metric.begin(key) if metric in ours else metric.reset_state()
+            metric.begin(key, self.sample_shape) if metric in ours else metric.reset_state()
 
     def _compare(self, real, generated):
         """Losses and mean logits of one batch, with both networks at rest."""
@@ -443,10 +450,10 @@ class GAN(engine.Trainer, keras.Model):
         Raises:
             ValueError: If `num_samples` or `batch_size` is not a whole number ≥ 1.
         """
-        _check_whole("num_samples", num_samples)
-        _check_whole("batch_size", batch_size)
+        num_samples = _check_whole("num_samples", num_samples)
+        batch_size = _check_whole("batch_size", batch_size)
         random = np.random.default_rng(seed)
-        whole, rest = divmod(int(num_samples), batch_size)
+        whole, rest = divmod(num_samples, batch_size)
         sizes = [batch_size] * whole + [rest] * (rest > 0)
         return self._quantized(np.concatenate([self._generated(random, size) for size in sizes]))
 
@@ -581,6 +588,7 @@ def _check_whole(name, value):
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not (number and float(value).is_integer() and value >= 1):
         raise ValueError(f"{name} must be a whole number ≥ 1; got {value!r}.")
+    return int(value)
 
 
 def _shapes(generator, discriminator):
@@ -619,7 +627,8 @@ def _frozen_copy(network):
         twin = network.twin()
         del network.twin  # Once: another model of this network needs a copy of its own.
     else:
-        with SafeModeScope(False):  # The network is the user's own, Lambda layers included.
+        # The network is the user's own: Lambda layers, and classes that are not registered.
+        with SafeModeScope(False), keras.saving.custom_object_scope(own_classes(network)):
             twin = type(network).from_config(network.get_config())
     twin.build(network.input_shape)
     twin.set_weights(network.get_weights())

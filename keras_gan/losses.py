@@ -6,20 +6,22 @@ bfloat16 logits keeps its digits. All losses are to be minimised.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from keras import ops
 
 from keras_gan.errors import closest
 
 
-class AdversarialLoss(NamedTuple):
+@dataclass(frozen=True)
+class AdversarialLoss:
     """The two sides of an adversarial game.
 
     Any object with these two attributes can be given to `GAN` as its `loss`; to save such a model,
-    register the object's class with `keras.saving.register_keras_serializable` and give it
-    `get_config` and `from_config`.
+    make a class of it with `get_config` and `from_config`, and register that with
+    `keras.saving.register_keras_serializable`.
 
     Attributes:
         discriminator: `(real_logits, fake_logits) -> scalar`, minimised by the discriminator.

@@ -149,3 +149,10 @@ def _check_shape(image_shape):
             "image_shape must be (height, width, channels), whole numbers with height and width "
             f"of at least 8 and at least 1 channel; got {image_shape}."
         )
+
+
+def own_classes(network):
+    """The classes of a network's layers whose code is the user's, by name."""
+    kinds = {type(layer) for layer in network._flatten_layers()}
+    known = [kind for kind in kinds if kind.__module__.split(".")[0] in ("keras", "keras_gan")]
+    return {kind.__name__: kind for kind in kinds.difference(known) | kinds & {layers.Lambda}}

@@ -319,6 +319,16 @@ def test_resuming_restores_all_of_the_model(tmp_path, photos, monkeypatch, preci
         np.testing.assert_array_equal(one, other)
 
 
+def test_resuming_with_other_images_is_refused(photos, tmp_path, capsys):
+    own = shutil.copytree(photos, tmp_path / "photos")
+    command = train(own, tmp_path / "run")
+    assert main(*command, "--epochs", 1) == 0
+    before = (tmp_path / "run" / "options.json").read_text()
+    next(own.glob("*.png")).unlink()
+    assert "images" in refused(capsys, *command, "--resume", "--epochs", 2)
+    assert (tmp_path / "run" / "options.json").read_text() == before
+
+
 def test_resume_needs_only_the_options_it_cannot_know(run, capsys):
     folder, command = run
     assert main(*command[:6], "--resume", "--epochs", 3) == 0
@@ -380,7 +390,7 @@ def test_ctrl_c_keeps_the_whole_epochs(tmp_path, photos, capsys, monkeypatch):
         patch.setattr(callbacks.RunFolder, "on_epoch_begin", interrupt)
         assert main(*command) == 130
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("keras-gan: interrupted; 1 of 20 epochs are in") and "--resume" in last
+    assert last.startswith("keras-gan: interrupted; 1 of 40 epochs are in") and "--resume" in last
     assert main(*command, "--resume", "--epochs", 2) == 0
     assert len(rows(tmp_path / "run")) == 2
 

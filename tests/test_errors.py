@@ -373,3 +373,30 @@ def test_good_data_trains_after_bad():
         gan.fit(with_one(np.nan), verbose=0)
     fit(gan, pictures(4, SHAPE))
     assert any(changed(before, values(gan.discriminator.weights)))
+
+
+@pytest.mark.parametrize("split", [-0.2, 1.0, 1.5])
+def test_validation_split(split):
+    words = "validation_split", str(split)
+    refuses(image_gan(), ValueError, *words, data=pictures(8, SHAPE), validation_split=split)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: keras_gan.metrics.FrechetDistance("fashion_mnist_classifier"), ("(28, 28, 1)",)),
+        (lambda: keras_gan.metrics.SlicedWassersteinDistance(), ("height, width", "(1, 2)")),
+    ],
+)
+def test_a_metric_that_cannot_read_the_samples(make, words):
+    gan, data = mlp_gan(), np.zeros((8, 2), "float32")
+    if words == ("(28, 28, 1)",):
+        gan, data = image_gan(), pictures(8, SHAPE)
+    gan.compile("sgd", "sgd", metrics=[make()])
+    refuses(gan, ValueError, *words, data=data, validation_data=data)
+
+
+def test_a_subset_of_one():
+    with pytest.raises(ValueError, match="at least 2") as error:
+        keras_gan.metrics.kernel_distance(np.eye(4), np.eye(4), subset_size=1)
+    check(error, "subset_size", "1")

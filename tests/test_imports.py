@@ -44,6 +44,16 @@ def test_loading_a_preset_loads_no_other_backend(backend, tmp_path):
 
 
 @pytest.mark.cross
+@pytest.mark.parametrize("arguments", [("-m", "own.train"), ("keras-gan.py",)])
+def test_a_program_that_looks_like_the_command_gets_the_whole_library(tmp_path, arguments):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").write_text("import keras_gan")
+    for file in ("own/train.py", "keras-gan.py"):
+        (tmp_path / file).write_text("import keras_gan; print(keras_gan.GAN.__name__)")
+    assert python("jax", *arguments, cwd=tmp_path).splitlines()[-1] == "GAN"
+
+
+@pytest.mark.cross
 def test_listing_models_does_not_build_any(tmp_path):
     code = "import keras_gan; print(keras_gan.list_models())"
     names = ast.literal_eval(python("jax", "-c", code, cwd=tmp_path).splitlines()[-1])

@@ -190,3 +190,15 @@ def test_a_loss_of_ones_own_trains_and_survives_saving(tmp_path):
     assert history["d_loss"][0] == pytest.approx(expected, rel=1e-4, abs=1e-6)
     gan.save(tmp_path / "gan.keras")
     assert keras.saving.load_model(tmp_path / "gan.keras").adversarial_loss.factor == 5.0
+
+
+def test_an_object_of_the_registry_is_saved_by_its_name(tmp_path):
+    gan = mlp_gan(loss=losses.get("hinge"))
+    gan.save(tmp_path / "gan.keras")
+    assert keras.saving.load_model(tmp_path / "gan.keras").loss_config == "hinge"
+
+
+def test_a_loss_that_cannot_be_saved_says_so_when_it_is(tmp_path):
+    gan = mlp_gan(loss=losses.AdversarialLoss(lambda real, fake: ops.mean(fake), ops.mean))
+    with pytest.raises(TypeError, match="get_config"):
+        gan.save(tmp_path / "gan.keras")

@@ -209,10 +209,11 @@ def server():
 # Folders behind a URL.
 
 
-def test_folder_is_fetched_once(server, saved):
+def test_folder_is_fetched_once(server, saved, capsys):
     gan, folder = saved
     url = server.offer(folder)
     assert_same(keras_gan.from_preset(url), gan)
+    assert capsys.readouterr().out == ""  # A command's own output is for other programs.
     server.stop()
     assert_same(keras_gan.from_preset(url), gan)
     files = ("README.md", CONFIG, METADATA, WEIGHTS, "samples.png")

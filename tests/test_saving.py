@@ -470,3 +470,21 @@ def test_new_variant_is_one_recipe(monkeypatch):
     fit(gan, pictures(8), 4)
     assert int(gan.optimizer.discriminator.iterations) == 4
     assert gan.name == "tiny"
+
+
+def test_an_average_of_layers_that_are_not_registered():
+    class Shift(layers.Layer):
+        def __init__(self, by, **options):
+            super().__init__(**options)
+            self.by = by
+
+        def call(self, x):
+            return x + self.by
+
+        def get_config(self):
+            return super().get_config() | {"by": self.by}
+
+    generator = keras.Sequential([keras.Input((3,)), layers.Dense(2), Shift(1.0)])
+    gan = GAN(generator, keras.Sequential([layers.Dense(1)]), ema_momentum=0.5)
+    latents = np.ones((2, 3), "float32")
+    assert_equal([gan.predict(latents, verbose=0)], [generator.predict(latents, verbose=0)])

@@ -16,7 +16,7 @@ from conftest import (
 from keras import layers, ops
 from keras.optimizers import SGD, Adam
 
-from keras_gan import GAN
+from keras_gan import GAN, networks
 from keras_gan.penalties import GradientPenalty
 
 # How `fit` can run the step: each compiler is its own way to go wrong. "auto" is jit_compile=True
@@ -493,3 +493,28 @@ def test_several_steps_per_execution_are_the_same_steps(fixed_noise):
         fit(gan, points(24), batch_size=4)
         weights.append(gan.get_weights())
     assert_equal(*weights, atol=1e-5)
+
+
+def test_the_names_are_those_that_every_list_of_results_begins_with():
+    gan = mlp_gan(loss="wasserstein", penalty="gradient_penalty")
+    gan.compile("sgd", "sgd", metrics=[keras.metrics.MeanSquaredError()])
+    assert {*gan.metrics_names} < {*fit(gan, points(8))}
+    assert len(gan.train_on_batch(points(8))) == 5
+    told = gan.evaluate(points(8), verbose=0)
+    named = gan.evaluate(points(8), verbose=0, return_dict=True)
+    assert gan.metrics_names == list(named)[:4]
+    np.testing.assert_allclose(told, list(named.values()), rtol=1e-5)
+
+
+def test_uint8_is_scaled_whatever_the_default_dtype():
+    sides = networks.mlp_generator((8, 8, 1), 3, (4,)), networks.mlp_discriminator((8, 8, 1), (4,))
+    gan = GAN(*sides)
+    gan.compile()
+    images = pictures(8)
+    expected = gan.evaluate(images, verbose=0)
+    try:
+        keras.config.set_floatx("bfloat16")
+        found = gan.evaluate(images, verbose=0)
+    finally:
+        keras.config.set_floatx("float32")
+    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)

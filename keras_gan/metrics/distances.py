@@ -45,6 +45,8 @@ def kernel_distance(real, generated, subsets=100, subset_size: int | None = 1000
     estimate from all rows with `subset_size=None`.
     """
     real, generated = checked(real, generated, least=2)
+    if subset_size is not None and subset_size < 2:
+        raise ValueError(f"subset_size must be at least 2, or None; got {subset_size}.")
     size = min(subset_size or np.inf, len(real), len(generated))
     if subset_size is None or size == len(real) == len(generated):
         return _discrepancy(real, generated)

@@ -26,10 +26,10 @@ class ImageMetric(keras.metrics.Metric):
 
     `update_state(real, generated)` takes images (n, H, W, C), uint8 or floats in −1…1, as arrays or
     tensors; either may be None, and n may differ. `result()` is a float or a dict of floats. The
-    work is done on the host, outside any compiled function. `begin(real_key)` starts an
-    evaluation, for which the extractor is fetched if need be. The real images, all that will be fed
-    before `result()`, may be known by a key: their summary is kept on disk and read at the next
-    evaluation instead of computed.
+    work is done on the host, outside any compiled function. `begin(real_key, image_shape)` starts
+    an evaluation, for which the extractor is fetched if need be; it raises ValueError if images of
+    that shape cannot be read. The real images, all that will be fed before `result()`, may be known
+    by a key: their summary is kept on disk and read at the next evaluation instead of computed.
     """
 
     title: str  # The default name.
@@ -69,8 +69,11 @@ class ImageMetric(keras.metrics.Metric):
         if self.extractor:
             self.extractor.recent.clear()  # A model may have changed.
 
-    def begin(self, real_key: str | None = None) -> None:
+    def begin(self, real_key: str | None = None, image_shape: tuple | None = None) -> None:
         self.reset_state()
+        if image_shape:
+            black = as_uint8(np.zeros((1, *image_shape), "uint8"))
+            _ = self.extractor and self.extractor._fitted(black)
         fingerprint = self.extractor.fingerprint() if self.extractor else "none"
         if real_key is None or fingerprint is None or not self.compares:
             return
