@@ -31,7 +31,7 @@ RESULTS = Path(__file__).parent / "results" / "quality"
 # Trained by `train_classifier.py --architecture residual --seed 1`; picks nothing, judges only.
 SECOND = RESULTS / "second_classifier.keras"
 SHAPE = (28, 28, 1)
-TICKS = [2, 5, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300]
+TICKS = [1, 2, 5, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300]
 SHOES = (5, 7, 9)  # Sandal, sneaker, ankle boot.
 
 # TensorFlow's tutorial "Deep Convolutional Generative Adversarial Network", tensorflow.org, as of

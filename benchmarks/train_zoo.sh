@@ -2,7 +2,7 @@
 # Trains every variant on the 60,000 images of Fashion-MNIST, and dcgan on emoji.
 #
 #   KERAS_BACKEND=tensorflow bash benchmarks/train_zoo.sh FOLDER
-#   KERAS_BACKEND=jax TIMES=10 SEEDS="0 1 2" bash benchmarks/train_zoo.sh FOLDER   # on a GPU
+#   KERAS_BACKEND=jax TIMES=2 SEEDS="0 1 2" bash benchmarks/train_zoo.sh FOLDER   # on a GPU
 #
 # Hours on two CPU cores; started again, it goes on. TIMES multiplies the epochs. Look at
 # FOLDER/*/samples.png; then make bundled presets:
@@ -21,9 +21,9 @@ train() {  # NAME VARIANT DATA EPOCHS [OPTION…]
     done
 }
 
-train dcgan dcgan fashion_mnist 20
-train lsgan lsgan fashion_mnist 20
-train wgan_gp wgan_gp fashion_mnist 29
-train vanilla vanilla fashion_mnist 20
+train dcgan dcgan fashion_mnist 40
+train lsgan lsgan fashion_mnist 40
+train wgan_gp wgan_gp fashion_mnist 40
+train vanilla vanilla fashion_mnist 40
 # Half precision is faster with torch, compiled, on CPUs with AMX; bundled in float32.
 train emoji dcgan noto_emoji 100 --precision mixed_bfloat16
