@@ -518,3 +518,8 @@ def test_uint8_is_scaled_whatever_the_default_dtype():
     finally:
         keras.config.set_floatx("float32")
     np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
+
+
+def test_whole_floats_are_numbers_of_samples():
+    gan = mlp_gan()
+    assert_equal([gan.generate(3.0, seed=0, batch_size=2.0)], [gan.generate(3, seed=0, batch_size=2)])
