@@ -522,4 +522,5 @@ def test_uint8_is_scaled_whatever_the_default_dtype():
 
 def test_whole_floats_are_numbers_of_samples():
     gan = mlp_gan()
-    assert_equal([gan.generate(3.0, seed=0, batch_size=2.0)], [gan.generate(3, seed=0, batch_size=2)])
+    expected = gan.generate(3, seed=0, batch_size=2)
+    assert_equal([gan.generate(3.0, seed=0, batch_size=2.0)], [expected])
