@@ -153,6 +153,9 @@ def _check_shape(image_shape):
 
 def own_classes(network):
     """The classes of a network's layers whose code is the user's, by name."""
-    kinds = {type(layer) for layer in network._flatten_layers()}
-    known = [kind for kind in kinds if kind.__module__.split(".")[0] in ("keras", "keras_gan")]
-    return {kind.__name__: kind for kind in kinds.difference(known) | kinds & {layers.Lambda}}
+
+    def is_known(kind):
+        return kind.__module__.split(".")[0] in ("keras", "keras_gan") and kind != layers.Lambda
+
+    kinds = map(type, network._flatten_layers())
+    return {kind.__name__: kind for kind in kinds if not is_known(kind)}

@@ -382,17 +382,25 @@ def test_validation_split(split):
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "data", "metric", "words"),
     [
-        (lambda: keras_gan.metrics.FrechetDistance("fashion_mnist_classifier"), ("(28, 28, 1)",)),
-        (lambda: keras_gan.metrics.SlicedWassersteinDistance(), ("height, width", "(1, 2)")),
+        (
+            image_gan,
+            pictures(8, SHAPE),
+            lambda: keras_gan.metrics.FrechetDistance("fashion_mnist_classifier"),
+            ("(28, 28, 1)",),
+        ),
+        (
+            mlp_gan,
+            points(8),
+            lambda: keras_gan.metrics.SlicedWassersteinDistance(),
+            ("height, width", "(1, 2)"),
+        ),
     ],
 )
-def test_a_metric_that_cannot_read_the_samples(make, words):
-    gan, data = mlp_gan(), np.zeros((8, 2), "float32")
-    if words == ("(28, 28, 1)",):
-        gan, data = image_gan(), pictures(8, SHAPE)
-    gan.compile("sgd", "sgd", metrics=[make()])
+def test_a_metric_that_cannot_read_the_samples(make, data, metric, words):
+    gan = make()
+    gan.compile("sgd", "sgd", metrics=[metric()])
     refuses(gan, ValueError, *words, data=data, validation_data=data)
 
 

@@ -358,11 +358,10 @@ def test_a_changed_model_has_other_statistics(clothes):
     assert distance.needs_real
 
 
-@pytest.mark.parametrize("factor", [1, 10])
-def test_statistics_of_layers_of_ones_own_are_not_kept(clothes, tmp_path, factor):
+def test_statistics_of_layers_of_ones_own_are_not_kept(clothes):
     class Scale(keras.layers.Layer):  # Its code may change, and its configuration does not tell.
         def call(self, images):
-            return factor * images[:, :3, 0, 0]
+            return images[:, :3, 0, 0]
 
     distance = metrics.FrechetDistance(keras.Sequential([keras.Input((28, 28, 1)), Scale()]))
     distance.begin("a1")

@@ -73,7 +73,8 @@ class ImageMetric(keras.metrics.Metric):
         self.reset_state()
         if image_shape:
             black = as_uint8(np.zeros((1, *image_shape), "uint8"))
-            _ = self.extractor and self.extractor._fitted(black)
+            if self.extractor:
+                self.extractor._fitted(black)
         fingerprint = self.extractor.fingerprint() if self.extractor else "none"
         if real_key is None or fingerprint is None or not self.compares:
             return
