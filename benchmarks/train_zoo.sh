@@ -21,9 +21,9 @@ train() {  # NAME VARIANT DATA EPOCHS [OPTION…]
     done
 }
 
-train dcgan dcgan fashion_mnist 40
-train lsgan lsgan fashion_mnist 40
-train wgan_gp wgan_gp fashion_mnist 40
-train vanilla vanilla fashion_mnist 40
+train dcgan dcgan fashion_mnist 60
+train lsgan lsgan fashion_mnist 60
+train wgan_gp wgan_gp fashion_mnist 60
+train vanilla vanilla fashion_mnist 60
 # Half precision is faster with torch, compiled, on CPUs with AMX; bundled in float32.
 train emoji dcgan noto_emoji 100 --precision mixed_bfloat16

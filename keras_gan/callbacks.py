@@ -117,6 +117,36 @@ class StopAtThreshold(keras.callbacks.Callback):
             raise ValueError(f"There is no {closest(self.monitor, logs)} {need}")
 
 
+class LinearDecay(keras.callbacks.LearningRateScheduler):
+    """Lets the learning rate fall linearly towards zero in the last part of a training.
+
+    It falls from epoch to epoch: to `rate / n` in the last one, if that part has `n` epochs. The
+    discriminator's rate falls by the same factors.
+
+    Args:
+        rate: The generator's learning rate before that.
+        part: The last part of the epochs, in 0…1 (0 excluded).
+
+    Raises:
+        ValueError: For another `part`.
+
+    Example:
+
+    >>> decay = LinearDecay(2e-4, part=1 / 3)
+    >>> gan.fit(images, epochs=60, callbacks=[decay])  # doctest: +SKIP
+    """
+
+    def __init__(self, rate: float, part: float):
+        if not 0 < part <= 1:
+            raise ValueError(f"part must be in 0…1 (0 excluded); got {part!r}.")
+        super().__init__(self._rate)
+        self.rate, self.part = rate, part
+
+    def _rate(self, epoch, _):
+        epochs = self.params["epochs"]
+        return self.rate * min(1.0, (epochs - epoch) / (self.part * epochs))
+
+
 class RunFolder(keras.callbacks.Callback):
     """Keeps a run in a folder that, after every epoch, can be looked at, loaded and resumed.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FRAMEWORKS = ("tensorflow", "torch", "jax")
-DEFAULTS = {"epochs": 40, "seed": 0, "precision": "float32"}
+DEFAULTS = {"epochs": 60, "seed": 0, "precision": "float32"}
 
 
 class Stop(Exception):
@@ -81,7 +81,7 @@ def _train(args):
     if done >= options["epochs"]:
         print(f"{folder} has its {done} epochs already; give a larger --epochs to go on.")
         return
-    _fit(gan, run, options["epochs"], done, held_out)
+    _fit(gan, run, options, done, held_out)
     print(f"Trained {options['variant']}: the samples are in {folder / 'samples.png'}")
 
 
@@ -146,7 +146,7 @@ def _prepared(options):
         "steps_per_epoch": batches.steps,
         "backend": keras.backend.backend(),
         "paper": recipe.paper,
-        "recipe": gan.get_config() | gan.get_compile_config(),
+        "recipe": gan.get_config() | gan.get_compile_config() | {"decay": recipe.decay},
     }
     if options.get("data_sha256", resolved["data_sha256"]) != resolved["data_sha256"]:
         raise Stop(f"{data} no longer holds the images of the run's begin; give a new --out.")
@@ -155,12 +155,17 @@ def _prepared(options):
     return gan, batches, held_out, options | resolved
 
 
-def _fit(gan, run, epochs, done, held_out):
+def _fit(gan, run, options, done, held_out):
+    from keras_gan import callbacks, presets
+
+    epochs, recipe = options["epochs"], presets.get_recipe(options["variant"])
+    rate = float(recipe.generator_optimizer().learning_rate)
+    decay = [callbacks.LinearDecay(rate, recipe.decay)] if recipe.decay else []
     # The batches have an order of their own. A bar is for people; a log gets a line per epoch.
     settings = {"epochs": epochs, "initial_epoch": done, "shuffle": False}
     settings["verbose"] = 1 if sys.stdout.isatty() else 2
     try:
-        gan.fit(run.batches, callbacks=[run], validation_data=held_out, **settings)
+        gan.fit(run.batches, callbacks=[*decay, run], validation_data=held_out, **settings)
     except KeyboardInterrupt:
         whole = f"{len(run.rows)} of {epochs} epochs are in {run.folder}"
         raise Stop(f"interrupted; {whole}, and --resume goes on from there.", 130) from None

@@ -43,6 +43,8 @@ class Recipe:
         penalty: Of `GAN`.
         discriminator_steps: Of `GAN`.
         ema_momentum: Of `GAN`.
+        decay: The last part of a training, in 0…1, in which the command line lets the learning
+            rates fall linearly towards zero, epoch by epoch.
     """
 
     paper: str
@@ -55,6 +57,7 @@ class Recipe:
     penalty: Any = None
     discriminator_steps: int = 1
     ema_momentum: float | None = None
+    decay: float = 0.0
 
 
 _RECIPES: dict[str, Recipe] = {}

@@ -34,6 +34,7 @@ TINY = presets.Recipe(
     batch_size=4,
     discriminator_steps=2,
     ema_momentum=0.9,
+    decay=0.5,
 )
 
 
@@ -285,6 +286,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, photos, capsys
     assert [row["epoch"] for row in rows(folder)] == [1, 2, 3, 4]
     for one, other in zip(rows(folder), rows(whole), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
+    # The rates fall in the second half of what is the whole training by now.
+    rates = [row["learning_rate"] for row in rows(folder)]
+    assert rates == pytest.approx([2e-3, 2e-3, 2e-3, 1e-3])
     for one, other in zip(state(folder), state(whole), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
     # A finished run says so, and keeps what it has.
@@ -390,7 +394,7 @@ def test_ctrl_c_keeps_the_whole_epochs(tmp_path, photos, capsys, monkeypatch):
         patch.setattr(callbacks.RunFolder, "on_epoch_begin", interrupt)
         assert main(*command) == 130
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("keras-gan: interrupted; 1 of 40 epochs are in") and "--resume" in last
+    assert last.startswith("keras-gan: interrupted; 1 of 60 epochs are in") and "--resume" in last
     assert main(*command, "--resume", "--epochs", 2) == 0
     assert len(rows(tmp_path / "run")) == 2
 

@@ -12,6 +12,7 @@ from keras.optimizers import SGD, Adam
 
 import keras_gan
 from keras_gan import GAN, losses
+from keras_gan.callbacks import LinearDecay
 
 TRAIN_LOGS = ["d_fake", "d_loss", "d_real", "g_loss"]
 X = points(16)
@@ -195,6 +196,23 @@ def test_reduce_lr_on_plateau_moves_both_rates():
     history = fit(gan, X, epochs=3, callbacks=[reduce], validation_data=HELD_OUT)
     np.testing.assert_allclose(history["learning_rate"], [1e-3, 1e-3, 5e-4], rtol=1e-6)
     np.testing.assert_allclose(rates(gan), [2.5e-4, 1e-3], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("part", "factors"),
+    [(1.0, [1, 0.75, 0.5, 0.25]), (0.5, [1, 1, 1, 0.5]), (0.3, [1, 1, 1, 1 / 1.2])],
+)
+def test_rates_fall_in_the_last_part_of_a_training(part, factors):
+    gan, seen = compiled(), []
+    look = callbacks.LambdaCallback(on_epoch_begin=lambda *_: seen.append(rates(gan)))
+    fit(gan, points(4), epochs=4, callbacks=[LinearDecay(1e-3, part), look])
+    np.testing.assert_allclose(seen, np.outer(factors, [1e-3, 4e-3]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("part", [0, -1, 1.5])
+def test_only_a_part_of_a_training_can_be_the_last(part):
+    with pytest.raises(ValueError, match="part must be in 0…1"):
+        LinearDecay(1e-3, part)
 
 
 def test_learning_rate_scheduler_scales_the_real_updates():

@@ -38,4 +38,5 @@ recipe = Recipe(
     # The average of about the last 1,000 updates: single ones swing (Yazıcı et al. 2018,
     # arXiv:1806.04498, who find 0.999 or more best).
     ema_momentum=0.999,
+    decay=1 / 3,
 )
