@@ -118,13 +118,12 @@ class StopAtThreshold(keras.callbacks.Callback):
 
 
 class LinearDecay(keras.callbacks.LearningRateScheduler):
-    """Lets the learning rate fall linearly towards zero in the last part of a training.
+    """Lets the learning rates fall linearly towards zero in the last part of a training.
 
-    It falls from epoch to epoch: to `rate / n` in the last one, if that part has `n` epochs. The
-    discriminator's rate falls by the same factors.
+    They fall from epoch to epoch, to an `n`th in the last one if that part has `n` epochs. After
+    each epoch they are what they were before, so that a model saved then learns at its full rate.
 
     Args:
-        rate: The generator's learning rate before that.
         part: The last part of the epochs, in 0…1 (0 excluded).
 
     Raises:
@@ -132,19 +131,22 @@ class LinearDecay(keras.callbacks.LearningRateScheduler):
 
     Example:
 
-    >>> decay = LinearDecay(2e-4, part=1 / 3)
-    >>> gan.fit(images, epochs=60, callbacks=[decay])  # doctest: +SKIP
+    >>> gan.fit(images, epochs=60, callbacks=[LinearDecay(1 / 3)])  # doctest: +SKIP
     """
 
-    def __init__(self, rate: float, part: float):
+    def __init__(self, part: float):
         if not 0 < part <= 1:
             raise ValueError(f"part must be in 0…1 (0 excluded); got {part!r}.")
-        super().__init__(self._rate)
-        self.rate, self.part = rate, part
+        super().__init__(self._lowered)
+        self.part = part
 
-    def _rate(self, epoch, _):
-        epochs = self.params["epochs"]
-        return self.rate * min(1.0, (epochs - epoch) / (self.part * epochs))
+    def _lowered(self, epoch, rate):
+        self._full, epochs = rate, self.params["epochs"]
+        return rate * min(1.0, (epochs - epoch) / (self.part * epochs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        self.model.optimizer.learning_rate = self._full
 
 
 class RunFolder(keras.callbacks.Callback):

@@ -159,8 +159,7 @@ def _fit(gan, run, options, done, held_out):
     from keras_gan import callbacks, presets
 
     epochs, recipe = options["epochs"], presets.get_recipe(options["variant"])
-    rate = float(recipe.generator_optimizer().learning_rate)
-    decay = [callbacks.LinearDecay(rate, recipe.decay)] if recipe.decay else []
+    decay = [callbacks.LinearDecay(recipe.decay)] if recipe.decay else []
     # The batches have an order of their own. A bar is for people; a log gets a line per epoch.
     settings = {"epochs": epochs, "initial_epoch": done, "shuffle": False}
     settings["verbose"] = 1 if sys.stdout.isatty() else 2

@@ -289,6 +289,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, photos, capsys
     # The rates fall in the second half of what is the whole training by now.
     rates = [row["learning_rate"] for row in rows(folder)]
     assert rates == pytest.approx([2e-3, 2e-3, 2e-3, 1e-3])
+    optimizer = from_preset(folder).optimizer  # What is kept learns on at the recipe's rate.
+    assert float(optimizer.learning_rate) == pytest.approx(2e-3)
     for one, other in zip(state(folder), state(whole), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
     # A finished run says so, and keeps what it has.

@@ -205,14 +205,16 @@ def test_reduce_lr_on_plateau_moves_both_rates():
 def test_rates_fall_in_the_last_part_of_a_training(part, factors):
     gan, seen = compiled(), []
     look = callbacks.LambdaCallback(on_epoch_begin=lambda *_: seen.append(rates(gan)))
-    fit(gan, points(4), epochs=4, callbacks=[LinearDecay(1e-3, part), look])
+    logs = fit(gan, points(4), epochs=4, callbacks=[LinearDecay(part), look])
     np.testing.assert_allclose(seen, np.outer(factors, [1e-3, 4e-3]), rtol=1e-5)
+    np.testing.assert_allclose(logs["learning_rate"], np.multiply(factors, 1e-3), rtol=1e-5)
+    np.testing.assert_allclose(rates(gan), [1e-3, 4e-3], rtol=1e-5)
 
 
 @pytest.mark.parametrize("part", [0, -1, 1.5])
 def test_only_a_part_of_a_training_can_be_the_last(part):
     with pytest.raises(ValueError, match="part must be in 0…1"):
-        LinearDecay(1e-3, part)
+        LinearDecay(part)
 
 
 def test_learning_rate_scheduler_scales_the_real_updates():
