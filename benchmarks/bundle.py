@@ -29,6 +29,7 @@ def main():
     parser.add_argument(
         "--last", action="store_true", help="its last epoch, where scores tell them no longer apart"
     )
+    parser.add_argument("--note", help="what else the card should tell of the training")
     options = parser.parse_args()
     told = [json.loads((run / "metadata.json").read_text()) for run in options.runs]
     if len({json.dumps([m["recipe"] | {"seed": 0}, m["data_sha256"]]) for m in told}) > 1:
@@ -61,7 +62,8 @@ def main():
         facts["best_epoch"] = json.loads((chosen / "metadata.json").read_text())["epochs"]
     unlike = [m for m in told if m["epochs"] != metadata["epochs"]]
     others = [f"{m['scores'][score]['best']:.3g} in {m['epochs']} epochs" for m in unlike]
-    facts |= {"limits": _limits(metadata, len(alike), others), "data_sha256": content_key(real)}
+    limits = _limits(metadata, len(alike), others, options.note)
+    facts |= {"limits": limits, "data_sha256": content_key(real)}
     folder = Path("zoo") / options.name
     gan.save_to_preset(folder, rows, **facts)
     pack(folder)
@@ -94,16 +96,16 @@ def pack(folder):
         part.write_text(json.dumps(metadata, indent=1))
 
 
-def _limits(metadata, seeds, others):
+def _limits(metadata, seeds, others, note):
     which = f"{seeds} seeds, of which this is the best" if seeds > 1 else "one seed"
     if others:
         which += f"; others came to {' and '.join(others)}"
-    elif seeds == 1:
+    elif seeds == 1 and not note:
         which += "; how far others come is not known"
     return (
         f"It draws {DRAWS[metadata['data']]}, and nothing else. Trained for {metadata['epochs']} "
-        f"epochs in {metadata['precision']} from {which}. The seconds are wall time, perhaps "
-        "beside other work."
+        f"epochs in {metadata['precision']} from {which}. {f'{note} ' if note else ''}The seconds "
+        "are wall time, perhaps beside other work."
     )
 
 

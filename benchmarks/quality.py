@@ -188,13 +188,19 @@ def walk(path, gan, stops=6, frames=12, images=32):
 
 
 def draw(path, curves, title):
-    """Fréchet distances against the number of real images seen, a curve for each run's rows."""
+    """Fréchet distances against the number of real images seen, a curve for each run's rows.
+
+    Rows of several runs have their mean, and their range in `low` and `high`.
+    """
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.subplots()
     colors = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#666666")
     for (name, rows), color, mark in zip(curves.items(), colors, "os^Dx", strict=False):
         x, y = zip(*((row["images"], row["val_frechet_distance"]) for row in rows), strict=True)
         axes.plot(x, y, marker=mark, markersize=4, color=color, label=name)
+        if "low" in rows[0]:
+            low, high = zip(*((row["low"], row["high"]) for row in rows), strict=True)
+            axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
     axes.set(xlabel="real images seen", ylabel="Fréchet distance", yscale="log", title=title)
     low, high = axes.get_ylim()
     axes.grid(alpha=0.4)
@@ -215,25 +221,28 @@ def finetune(options):
     for split, count in (("train", 6000), ("test", 3000)):
         images, labels = datasets.load("fashion_mnist", split, labels=True)
         sets[split] = images[np.isin(labels, SHOES)][:count]
-    metrics = {"metrics": [FrechetDistance("fashion_mnist_classifier")]}
+    preset = keras_gan.from_preset("dcgan_fashion_mnist").get_weights()
     curves = {}
     for start in ("from the preset", "from scratch"):
-        keras.utils.set_random_seed(0)
-        gan = keras_gan.create_model("dcgan", SHAPE, seed=0)
-        if start == "from the preset":
-            gan = keras_gan.from_preset("dcgan_fashion_mnist")
-        gan.compile(gan.optimizer.generator, gan.optimizer.discriminator, **metrics)
-        before = gan.evaluate(sets["test"], return_dict=True, verbose=0)["frechet_distance"]
-        rows = [{"images": 0, "val_frechet_distance": before}]
-        history = gan.fit(
-            sets["train"], batch_size=64, epochs=options.epochs, validation_data=sets["test"]
-        ).history["val_frechet_distance"]
-        rows += [
-            {"images": len(sets["train"]) * (i + 1), "val_frechet_distance": value}
-            for i, value in enumerate(history)
+        runs = []
+        for seed in range(options.seeds):
+            keras.utils.set_random_seed(seed)
+            metrics = [FrechetDistance("fashion_mnist_classifier")]
+            gan = keras_gan.create_model("dcgan", SHAPE, seed=seed, metrics=metrics)
+            if start == "from the preset":
+                gan.set_weights(preset)
+            before = gan.evaluate(sets["test"], return_dict=True, verbose=0)
+            history = gan.fit(
+                sets["train"], batch_size=64, epochs=options.epochs, validation_data=sets["test"]
+            ).history
+            runs.append([before["frechet_distance"], *history["val_frechet_distance"]])
+        curves[start] = [
+            {"images": len(sets["train"]) * i, "val_frechet_distance": float(np.mean(scores))}
+            | {"low": min(scores), "high": max(scores)}
+            for i, scores in enumerate(zip(*runs, strict=True))
         ]
-        curves[start] = rows
-    draw(options.out / "finetune.png", curves, "Shoes of Fashion-MNIST, 6,000 images, dcgan")
+    title = f"Shoes of Fashion-MNIST, 6,000 images, dcgan, {options.seeds} trainings each"
+    draw(options.out / "finetune.png", curves, title)
     return curves
 
 

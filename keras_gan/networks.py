@@ -29,7 +29,8 @@ def mlp_discriminator(image_shape, units=(1024, 512, 256), dropout=0.3):
     _check_shape(image_shape)
     stack = [keras.Input(image_shape), layers.Flatten(**LAYOUT)]
     for n in units:
-        stack += [layers.Dense(n), layers.LeakyReLU(0.2), layers.Dropout(dropout)]
+        stack += [layers.Dense(n), layers.LeakyReLU(0.2)]
+        stack += [layers.Dropout(dropout)] if dropout else []
     return keras.Sequential([*stack, layers.Dense(1, dtype="float32")], name="discriminator")
 
 

@@ -38,5 +38,7 @@ recipe = Recipe(
     # The average of about the last 1,000 updates: single ones swing (Yazıcı et al. 2018,
     # arXiv:1806.04498, who find 0.999 or more best).
     ema_momentum=0.999,
+    # Of 60 epochs the last 20, as torch-mimicry lets its rates fall over a training (Lee and Town
+    # 2020, arXiv:2005.02494): the networks settle, where at full rate they go on swinging.
     decay=1 / 3,
 )
