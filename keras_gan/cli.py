@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FRAMEWORKS = ("tensorflow", "torch", "jax")
-DEFAULTS = {"epochs": 60, "seed": 0, "precision": "float32"}
+DEFAULTS = {"seed": 0, "precision": "float32"}
 
 
 class Stop(Exception):
@@ -143,6 +143,7 @@ def _prepared(options):
         "image_size": shape[:2],
         "image_shape": shape,
         "batch_size": size,
+        "epochs": options.get("epochs", recipe.epochs),
         "steps_per_epoch": batches.steps,
         "backend": keras.backend.backend(),
         "paper": recipe.paper,
@@ -369,7 +370,7 @@ def _parser():
     option("variant", metavar="VARIANT", help="see keras-gan list")
     option("--data", **data)
     option("--out", help="the run's folder, a new one; default: runs/VARIANT")
-    option("--epochs", type=_whole(1), help=f"default: {DEFAULTS['epochs']}")
+    option("--epochs", type=_whole(1), help="default: the recipe's")
     option("--batch-size", type=_whole(1), help="per discriminator step; default: the recipe's")
     option("--steps-per-epoch", type=_whole(1), help="default: all images once")
     option("--image-size", type=_size, help="N or HxW; default: the data set's, 64 for a folder")

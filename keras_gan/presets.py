@@ -40,6 +40,7 @@ class Recipe:
         generator_optimizer: `() -> keras.optimizers.Optimizer`.
         discriminator_optimizer: The same.
         batch_size: Real images per discriminator update.
+        epochs: How often the command line trains on all images, unless told otherwise.
         penalty: Of `GAN`.
         discriminator_steps: Of `GAN`.
         ema_momentum: Of `GAN`.
@@ -54,6 +55,7 @@ class Recipe:
     generator_optimizer: Callable[[], keras.optimizers.Optimizer]
     discriminator_optimizer: Callable[[], keras.optimizers.Optimizer]
     batch_size: int
+    epochs: int = 40
     penalty: Any = None
     discriminator_steps: int = 1
     ema_momentum: float | None = None

@@ -30,6 +30,7 @@ recipe = Recipe(
     generator_optimizer=partial(adam, learning_rate=2e-4),
     discriminator_optimizer=partial(adam, learning_rate=4e-4),
     batch_size=64,
+    epochs=40,
     # The average, and rates that fall at the end: for the same reasons as in `dcgan`. Without the
     # average its samples are speckled.
     ema_momentum=0.999,
