@@ -35,5 +35,5 @@ for backend in jax torch; do
     fi
 done
 if [[ $parts == *zoo* ]]; then
-    KERAS_BACKEND=jax TIMES=${TIMES:-2} SEEDS=${SEEDS:-0 1 2} bash benchmarks/train_zoo.sh "$out/zoo"
+    KERAS_BACKEND=jax SEEDS=${SEEDS:-0 1 2} bash benchmarks/train_zoo.sh "$out/zoo"
 fi
