@@ -11,6 +11,7 @@ import argparse
 import csv
 import importlib.metadata
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +32,7 @@ RESULTS = Path(__file__).parent / "results" / "quality"
 # Trained by `train_classifier.py --architecture residual --seed 1`; picks nothing, judges only.
 SECOND = RESULTS / "second_classifier.keras"
 SHAPE = (28, 28, 1)
-TICKS = [1, 2, 5, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300]
+TICKS = [0.2, 0.5, 1, 2, 5, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300]
 SHOES = (5, 7, 9)  # Sandal, sneaker, ankle boot.
 
 # TensorFlow's tutorial "Deep Convolutional Generative Adversarial Network", tensorflow.org, as of
@@ -50,7 +51,10 @@ TUTORIAL = Recipe(
 def tutorial(options):
     register_model("tutorial", TUTORIAL)
     arguments = ["--data", "fashion_mnist", "--epochs", str(options.epochs), "--score"]
-    return cli.main(["train", "tutorial", *arguments, "--out", str(options.tutorial)])
+    if code := cli.main(["train", "tutorial", *arguments, "--out", str(options.tutorial)]):
+        return code
+    shutil.copy(options.tutorial / "training.csv", options.out / "tutorial.csv")
+    return 0
 
 
 # Scores.
@@ -162,7 +166,8 @@ def pictures(options, presets):
     tiles = [image_grid(gan.generate(48, seed=0), columns=6) for gan in zoo]
     save_image(options.out / "samples.png", _side_by_side(tiles))
     walk(options.out / "walk.webp", presets[0][1])
-    curves = {name: rows for name, _, _, rows in presets}
+    curves = {name: rows for name, _, _, rows in presets if name != "tutorial"}
+    curves["tutorial"] = log(options.out / "tutorial.csv", 234 * TUTORIAL.batch_size)
     draw(options.out / "curves.png", curves, "Fréchet distance to 10,000 test images")
 
 
@@ -249,12 +254,16 @@ def finetune(options):
 def load(name, folder):
     metadata = json.loads((folder / "metadata.json").read_text())
     best = folder / "best"
-    with (folder / "training.csv").open(newline="") as file:
-        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    for row in rows:
-        row["images"] = row["epoch"] * metadata["steps_per_epoch"] * metadata["batch_size"]
-        row["images"] *= metadata["recipe"]["discriminator_steps"]
+    seen = metadata["steps_per_epoch"] * metadata["batch_size"]
+    rows = log(folder / "training.csv", seen * metadata["recipe"]["discriminator_steps"])
     return name, keras_gan.from_preset(best if best.exists() else folder), metadata, rows
+
+
+def log(path, images):
+    """The rows of a training's log, with the real images seen, of which an epoch has `images`."""
+    with path.open(newline="") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    return [row | {"images": row["epoch"] * images} for row in rows]
 
 
 def main():

@@ -11,8 +11,8 @@ from keras.optimizers import Adam
 from keras_gan import networks
 from keras_gan.presets import Recipe
 
-# β₁ 0.5 (0.9 oscillates): section 4. Its rate of 2e-4 has no average beside it: the Fréchet distance
-# after 2 epochs was 37 with 2e-4, 25 with 4e-4, 16 with 8e-4.
+# β₁ 0.5 (0.9 oscillates): section 4. Its rate of 2e-4 has no average beside it: here the Fréchet
+# distance after 2 epochs was 37 with 2e-4, 25 with 4e-4, 16 with 8e-4.
 adam = partial(Adam, learning_rate=8e-4, beta_1=0.5)
 
 recipe = Recipe(
