@@ -33,6 +33,6 @@ recipe = replace(
     # Algorithm 1 has 64 per critic update; half of it gives twice the updates per epoch on small
     # data sets. A training step takes 5 × 32 images.
     batch_size=32,
-    epochs=40,
-    decay=0.0,
+    epochs=50,
+    decay=0.2,
 )
