@@ -167,7 +167,8 @@ def pictures(options, presets):
     save_image(options.out / "samples.png", _side_by_side(tiles))
     walk(options.out / "walk.webp", presets[0][1])
     curves = {name: rows for name, _, _, rows in presets if name != "tutorial"}
-    curves["tutorial"] = log(options.out / "tutorial.csv", 234 * TUTORIAL.batch_size)
+    if (path := options.out / "tutorial.csv").exists():
+        curves["tutorial"] = log(path, 234 * TUTORIAL.batch_size)  # 234 steps are an epoch.
     draw(options.out / "curves.png", curves, "Fréchet distance to 10,000 test images")
 
 
