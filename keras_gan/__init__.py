@@ -13,7 +13,7 @@ if _run not in ("keras-gan", "keras-gan.exe") and (_run != "-m" or __name__ not 
     from keras_gan import losses as losses
     from keras_gan import metrics as metrics
     from keras_gan import networks as networks
-    from keras_gan import penalties as penalties
+    from keras_gan import terms as terms
     from keras_gan.engine import enable_compilation_cache as enable_compilation_cache
     from keras_gan.gan import GAN as GAN
     from keras_gan.presets import Recipe as Recipe

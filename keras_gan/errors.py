@@ -1,6 +1,7 @@
 """Early, readable errors for bad input."""
 
 import difflib
+import numbers
 import warnings
 from collections.abc import Iterable
 
@@ -60,3 +61,11 @@ def check_samples(samples, sample_shape: tuple[int | None, ...]) -> None:
         )
     if len(sample_shape) == 3 and low >= 0:
         warnings.warn("The float images are all ≥ 0; scale 0…1 with 2 * images - 1.", stacklevel=3)
+
+
+def check_whole(name: str, value) -> int:
+    """Returns a whole number ≥ 1 as an int; raises ValueError for anything else."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (number and float(value).is_integer() and value >= 1):
+        raise ValueError(f"{name} must be a whole number ≥ 1; got {value!r}.")
+    return int(value)

@@ -1,13 +1,12 @@
-"""Adversarial losses: pure functions of discriminator logits, and their registry.
+"""Adversarial losses: pure functions of the discriminator's logits, and their registry.
 
-Every function takes logits of shape `(batch, 1)` (any shape works) in any float dtype and returns
-a float32 scalar. The arithmetic is float32 whatever the logits' dtype, so that a mean over
-bfloat16 logits keeps its digits. All losses are to be minimised.
+Each takes logits in any float dtype, `(batch, 1)` or a map of patches `(batch, height, width, 1)`,
+averages over all of it and returns a float32 scalar to be minimised. The arithmetic is float32
+whatever the logits' dtype, so that a mean over bfloat16 logits keeps its digits.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from keras import ops
@@ -19,49 +18,71 @@ from keras_gan.errors import closest
 class AdversarialLoss:
     """The two sides of an adversarial game.
 
-    Any object with these two attributes can be given to `GAN` as its `loss`; to save such a model,
-    make a class of it with `get_config` and `from_config`, and register that with
+    Any object with these attributes can be given to `GAN` as its `loss`; to save such a model,
+    write it as a class with `get_config` and `from_config`, registered with
     `keras.saving.register_keras_serializable`.
 
     Attributes:
         discriminator: `(real_logits, fake_logits) -> scalar`, minimised by the discriminator.
-        generator: `(fake_logits) -> scalar`, minimised by the generator.
+        generator: `(fake_logits) -> scalar`, minimised by the generator; of a relativistic loss
+            `(real_logits, fake_logits) -> scalar`.
+        relativistic: Whether the generator's side compares generated samples with real ones, which
+            costs one more pass of the discriminator. Absent on an object means False.
     """
 
     discriminator: Callable[[Any, Any], Any]
-    generator: Callable[[Any], Any]
+    generator: Callable[..., Any]
+    relativistic: bool = False
 
 
-def _mean(function, logits):
-    return ops.mean(function(ops.cast(logits, "float32")))
+def mean(logits):
+    """Returns the mean of all logits, in float32."""
+    return ops.mean(ops.cast(logits, "float32"))
 
 
-# -log σ(x) = softplus(-x) and -log(1 - σ(x)) = softplus(x), finite for any finite logit.
-_softplus = partial(_mean, ops.softplus)
-mean = partial(_mean, lambda values: values)  # In float32.
-_margin = partial(_mean, lambda logits: ops.relu(1.0 + logits))
+def softplus(logits):
+    """Returns `mean(log(1 + exp(logits)))`, finite for any finite logit, in float32.
+
+    `-log σ(x)` is `softplus(-x)`, and `-log(1 - σ(x))` is `softplus(x)`.
+    """
+    return ops.mean(ops.softplus(ops.cast(logits, "float32")))
 
 
-def _cross_entropy(real_logits, fake_logits):
-    return _softplus(-real_logits) + _softplus(fake_logits)
+def cross_entropy(real_logits, fake_logits):
+    """Returns `-E[log D(x)] - E[log(1 - D(G(z)))]`.
+
+    Goodfellow et al. 2014, arXiv:1406.2661, equation 1: the discriminator's side.
+    """
+    return softplus(-real_logits) + softplus(fake_logits)
 
 
-def _half_square(logits, target):
-    return _mean(lambda logits: 0.5 * ops.square(logits - target), logits)
+def half_square(logits, target):
+    """Returns `mean((logits - target)²) / 2`, in float32."""
+    return 0.5 * ops.mean(ops.square(ops.cast(logits, "float32") - target))
+
+
+def margin(logits):
+    """Returns `mean(max(0, 1 + logits))`, in float32."""
+    return ops.mean(ops.relu(1.0 + ops.cast(logits, "float32")))
+
+
+def _difference(left, right):
+    # Subtracted in float32: half precision would round the difference of two large logits away.
+    return ops.cast(left, "float32") - ops.cast(right, "float32")
 
 
 LOSSES = {
     # E[log D(x)] + E[log(1 - D(G(z)))], maximised by D and minimised by G.
     # Goodfellow et al. 2014, arXiv:1406.2661, equation 1.
-    "minimax": AdversarialLoss(_cross_entropy, lambda fake: -_softplus(fake)),
+    "minimax": AdversarialLoss(cross_entropy, lambda fake: -softplus(fake)),
     # The same discriminator; the generator maximises E[log D(G(z))], whose gradient does not
     # vanish while the discriminator wins. Goodfellow et al. 2014, section 3.
-    "non_saturating": AdversarialLoss(_cross_entropy, lambda fake: _softplus(-fake)),
+    "non_saturating": AdversarialLoss(cross_entropy, lambda fake: softplus(-fake)),
     # Targets 0 for fake and 1 for real, 1 for the generator: a = 0, b = c = 1.
     # Mao et al. 2016, arXiv:1611.04076, equation 9.
     "least_squares": AdversarialLoss(
-        lambda real, fake: _half_square(real, 1.0) + _half_square(fake, 0.0),
-        lambda fake: _half_square(fake, 1.0),
+        lambda real, fake: half_square(real, 1.0) + half_square(fake, 0.0),
+        lambda fake: half_square(fake, 1.0),
     ),
     # The negated estimate of the earth mover's distance; the critic must be kept Lipschitz.
     # Arjovsky et al. 2017, arXiv:1701.07875, equation 2.
@@ -70,20 +91,29 @@ LOSSES = {
     ),
     # Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, equation 16.
     "hinge": AdversarialLoss(
-        lambda real, fake: _margin(-real) + _margin(fake), lambda fake: -mean(fake)
+        lambda real, fake: margin(-real) + margin(fake), lambda fake: -mean(fake)
+    ),
+    # Each generated sample is compared with one real sample, before the mean: the discriminator
+    # wants the real one's logit higher, the generator its own. Jolicoeur-Martineau 2018,
+    # arXiv:1807.00734; Huang et al. 2025, arXiv:2501.05441, equation 2.
+    "relativistic": AdversarialLoss(
+        lambda real, fake: softplus(_difference(fake, real)),
+        lambda real, fake: softplus(_difference(real, fake)),
+        relativistic=True,
     ),
 }
 
 
-def get(identifier):
+def get(identifier: str | Any) -> Any:
     """Returns the loss of a name, or the given object if it has the two sides of a loss.
 
     Args:
-        identifier: One of `minimax`, `non_saturating`, `least_squares`, `wasserstein`, `hinge`, or
-            an object with callables `discriminator` and `generator`, as `AdversarialLoss` has.
+        identifier: A name (`minimax`, `non_saturating`, `least_squares`, `wasserstein`, `hinge`,
+            `relativistic`), or an object with the callables `discriminator` and `generator`, as
+            `AdversarialLoss` has.
 
     Raises:
-        ValueError: For an unknown name or an object that is no loss.
+        ValueError: For an unknown name, or an object that is no loss.
     """
     if isinstance(identifier, str):
         if identifier not in LOSSES:

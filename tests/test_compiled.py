@@ -89,12 +89,12 @@ def test_compiled_equals_eager(name, monkeypatch):
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_noise_is_fresh_at_each_step(compiled, uncompiled):
-    gan = tiny(penalty="gradient_penalty", loss="wasserstein")
+    gan = tiny(terms=["gradient_penalty"], loss="wasserstein")
     rate = {"learning_rate": 0.0}
     gan.compile(keras.optimizers.SGD(**rate), keras.optimizers.SGD(**rate), jit_compile=compiled)
     # Nothing learns and the data is the same, so only noise can change what is measured.
     history = gan.fit(points(16), batch_size=16, epochs=5, verbose=0, shuffle=False).history
-    for measured in ("g_loss", "d_fake", "penalty"):
+    for measured in ("g_loss", "d_fake", "gradient_penalty"):
         assert len(set(history[measured])) == 5, history[measured]
     assert len(set(history["d_real"])) == 1
 

@@ -9,7 +9,7 @@ from conftest import assert_equal, changed, fit, mlp_gan, pictures, points, valu
 from keras import layers
 
 import keras_gan
-from keras_gan import GAN, losses, networks, penalties
+from keras_gan import GAN, losses, networks, terms
 from keras_gan.errors import check_samples, closest
 from keras_gan.optimizers import PairedOptimizer
 
@@ -303,10 +303,12 @@ def test_networks_of_another_kind(networks_, word):
         (lambda: mlp_gan(loss="lsgan"), ValueError, ("'lsgan'", "least_squares")),
         (lambda: losses.get(None), ValueError, ("None", "hinge")),
         (lambda: losses.get(3), ValueError, ("3", "hinge")),
-        (lambda: mlp_gan(penalty="gradient_penalti"), ValueError, ("gradient_penalti", "None")),
-        (lambda: mlp_gan(penalty=10.0), ValueError, ("10.0", "gradient_penalty")),
-        (lambda: penalties.GradientPenalty(-1), ValueError, ("-1", "≥ 0")),
-        (lambda: penalties.GradientPenalty(float("nan")), ValueError, ("nan", "≥ 0")),
+        (lambda: mlp_gan(terms=["gradient_penalti"]), ValueError, ("'gradient_penalty'",)),
+        (lambda: mlp_gan(penalty=10.0), ValueError, ("penalty= is now terms=", "gradient_penalty")),
+        (lambda: mlp_gan(terms=[10.0]), ValueError, ("10.0", "gradient_penalty")),
+        (lambda: mlp_gan(augment=0.5), ValueError, ("0.5", "uniform")),
+        (lambda: terms.GradientPenalty(-1), ValueError, ("-1", "≥ 0")),
+        (lambda: terms.GradientPenalty(float("nan")), ValueError, ("nan", "≥ 0")),
         (lambda: keras_gan.from_preset("no_such_preset"), ValueError, ("'no_such_preset'",)),
         (lambda: keras_gan.datasets.load("fashion_mnits"), ValueError, ("'fashion_mnist'",)),
         (lambda: keras_gan.register_model("dcgan", None), ValueError, ("'dcgan'", "another")),

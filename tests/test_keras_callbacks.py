@@ -323,7 +323,7 @@ def test_history():
     assert sorted(result.history) == sorted(names)
     for series in result.history.values():
         assert [type(value) for value in series] == [float, float]
-    assert "penalty" in fit(compiled(penalty="gradient_penalty"), X)
+    assert "gradient_penalty" in fit(compiled(terms=["gradient_penalty"]), X)
 
 
 def test_validation_split_is_held_out():

@@ -8,7 +8,7 @@ from keras import layers
 from keras.optimizers import Adam
 
 from keras_gan import GAN
-from keras_gan.penalties import GradientPenalty
+from keras_gan.terms import GradientPenalty
 
 # On a busy machine "auto" would start to compile on torch, which takes longer than these runs.
 JIT = BACKEND != "torch"
@@ -25,7 +25,7 @@ SETTINGS = {
         "rates": (2.5e-3, 2.5e-3),
         "batch": 128,
         "steps": 400,
-        "options": {"penalty": GradientPenalty(0.1), "discriminator_steps": 3},
+        "options": {"terms": [GradientPenalty(0.1)], "discriminator_steps": 3},
     },
 }
 

@@ -53,7 +53,7 @@ def assert_same_images(one, other):
 def test_losses_of_five_steps_with_the_recipes_adam(variant, one, other, trained):
     ours, theirs = (read(trained, f"{variant}-{name}", "adam/") for name in (one, other))
     assert ours.keys() == theirs.keys() >= {"adam/d_loss", "adam/g_loss"}
-    assert ("adam/penalty" in ours) == (variant == "wgan_gp")
+    assert ("adam/gradient_penalty" in ours) == (variant == "wgan_gp")
     for name in ours:
         assert len(ours[name]) == 5 and np.ptp(ours[name]) > 1e-4
         # A mean logit near 0 has no relative precision of its own.

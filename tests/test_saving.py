@@ -10,7 +10,7 @@ from conftest import assert_equal, changed, fit, mlp_gan, pictures, points, valu
 from keras import layers
 
 import keras_gan
-from keras_gan import GAN, Recipe, losses, metrics, networks, penalties, presets
+from keras_gan import GAN, Recipe, losses, metrics, networks, presets, terms
 
 SHAPE = (8, 8, 1)
 
@@ -59,7 +59,7 @@ def variant(request):
         recipe.generator(SHAPE, **small),
         recipe.discriminator(SHAPE, **discriminator),
         loss=recipe.loss,
-        penalty=recipe.penalty,
+        terms=recipe.terms(),
         discriminator_steps=recipe.discriminator_steps,
         ema_momentum=0.9,
         name=request.param,
@@ -85,7 +85,7 @@ def test_whole_model(variant, tmp_path, fixed_noise):
 
 
 def deterministic(**options):
-    gan = mlp_gan(ema_momentum=0.9, penalty="gradient_penalty", seed=1, **options)
+    gan = mlp_gan(ema_momentum=0.9, terms=["gradient_penalty"], seed=1, **options)
     gan.compile(keras.optimizers.Adam(1e-2), keras.optimizers.Adam(2e-2, beta_1=0.3))
     return gan
 
@@ -207,7 +207,7 @@ class Doubled:
     [
         {},
         {"loss": "hinge", "discriminator_steps": 3, "seed": 7, "name": "mine"},
-        {"loss": Doubled(3.0), "penalty": penalties.GradientPenalty(2.0), "ema_momentum": 0.5},
+        {"loss": Doubled(3.0), "terms": [terms.GradientPenalty(2.0)], "ema_momentum": 0.5},
     ],
 )
 def test_config_round_trip(options, tmp_path):
@@ -217,8 +217,9 @@ def test_config_round_trip(options, tmp_path):
     for name in ("discriminator_steps", "seed", "name", "ema_momentum"):
         if name in options:
             assert getattr(copy, name) == options[name]
-    if "penalty" in options:
-        assert (copy.adversarial_loss.factor, copy.penalty.weight) == (3.0, 2.0)
+    if "terms" in options:
+        assert copy.adversarial_loss.factor == 3.0
+        assert float(copy.terms["gradient_penalty"].weight) == 2.0
     assert [w.shape for w in copy.weights] == [w.shape for w in gan.weights]
 
 

@@ -17,7 +17,7 @@ from keras import layers, ops
 from keras.optimizers import SGD, Adam
 
 from keras_gan import GAN, networks
-from keras_gan.penalties import GradientPenalty
+from keras_gan.terms import GradientPenalty, Term
 
 # How `fit` can run the step: each compiler is its own way to go wrong. "auto" is jit_compile=True
 # on JAX, and jit_compile=False, a graph, on TensorFlow's CPU; on torch it begins with plain Python.
@@ -45,7 +45,7 @@ def sgd_gan(rate=0.1, mode=None, **options):
 
 @QUICK_MODES
 def test_a_discriminator_update_leaves_the_generator_alone(mode):
-    gan = sgd_gan(mode=mode, penalty="gradient_penalty")
+    gan = sgd_gan(mode=mode, terms=["gradient_penalty"])
     gan._update_generator = lambda real: [ops.zeros(())]
     generator, discriminator = values(gan.generator), values(gan.discriminator)
     fit(gan, points(8))
@@ -115,7 +115,7 @@ def linear_step(a, b, w, c, real, latents, loss, weight, rates):
 def test_one_step_is_the_one_on_paper(loss, weight, mode, fixed_noise):
     generator = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
     discriminator = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
-    gan = GAN(generator, discriminator, loss=loss, penalty=GradientPenalty(weight))
+    gan = GAN(generator, discriminator, loss=loss, terms=[GradientPenalty(weight)])
     start = (0.8, -0.3, 1.4, 0.2)
     gan.compile(SGD(0.2), SGD(0.1), **MODES[mode])
     gan.generator.set_weights([np.array([[0.8]]), np.array([-0.3])])
@@ -161,7 +161,7 @@ def test_history_holds_means_over_the_epochs_steps(mode, fixed_noise):
     x, histories = points(12), []
     for stepwise in (False, True):
         keras.utils.set_random_seed(3)
-        gan = sgd_gan(mode=mode, penalty="gradient_penalty", seed=5)
+        gan = sgd_gan(mode=mode, terms=["gradient_penalty"], seed=5)
         gan.noise.state.assign(np.array([0, 0]))
         if stepwise:
             steps = [fit(gan, x[i : i + 4]) for i in (0, 4, 8)]
@@ -169,7 +169,7 @@ def test_history_holds_means_over_the_epochs_steps(mode, fixed_noise):
         else:
             histories.append(fit(gan, x, batch_size=4))
     epoch, steps = histories
-    assert set(epoch) == {"d_loss", "g_loss", "d_real", "d_fake", "penalty"}
+    assert set(epoch) == {"d_loss", "g_loss", "d_real", "d_fake", "gradient_penalty"}
     for name, mean in epoch.items():
         assert np.std(steps[name]) > 1e-4
         np.testing.assert_allclose(mean[0], np.mean(steps[name]), rtol=1e-5, err_msg=name)
@@ -203,10 +203,10 @@ def normalized_gan(momentum, generator_bias, **options):
 
 
 @pytest.mark.parametrize(
-    ("steps", "penalty", "mode"),
-    [(1, None, "auto"), (2, None, "auto")] + [(2, "gradient_penalty", mode) for mode in MODES],
+    ("steps", "terms", "mode"),
+    [(1, [], "auto"), (2, [], "auto")] + [(2, ["gradient_penalty"], mode) for mode in MODES],
 )
-def test_statistics_move_once_per_forward_pass(steps, penalty, mode):
+def test_statistics_move_once_per_forward_pass(steps, terms, mode):
     """With a batch variance of 0 the moving variance is momentum ^ passes.
 
     The generator passes once per discriminator update and once per generator update; the
@@ -214,7 +214,7 @@ def test_statistics_move_once_per_forward_pass(steps, penalty, mode):
     penalty's pass leaves no trace. Means tell the order: real 2, fake 1, and so on.
     """
     momentum, batches = 0.9, 3
-    gan = normalized_gan(momentum, 3.0, discriminator_steps=steps, penalty=penalty)
+    gan = normalized_gan(momentum, 3.0, discriminator_steps=steps, terms=terms)
     gan.compile(SGD(0.0), SGD(0.0), **MODES[mode])
     fit(gan, np.full((4 * steps * batches, 1), 2.0, "float32"), batch_size=4 * steps)
     passes = batches * (steps + 1)
@@ -324,14 +324,15 @@ def test_epsilon_of_the_penalty_is_new_at_every_step(mode):
     seen = keras.Variable(np.zeros((8, 4)), dtype="float32", trainable=False, name="seen")
     count = keras.Variable(0.0, dtype="float32", trainable=False, name="count")
 
-    def penalty(critic, real, fake, uniform):
-        epsilon = uniform((4, 1))
+    def call(self, context):
+        epsilon = context.uniform((4, 1))
         slot = ops.cast(ops.expand_dims(ops.arange(8), 1), "float32") == count
         seen.assign(ops.where(slot, ops.reshape(epsilon, (1, 4)), seen.value))
         count.assign_add(1.0)
-        return 0.0 * ops.mean(critic(real))
+        return 0.0 * ops.mean(context.critic(context.real))
 
-    gan = mlp_gan(penalty=penalty)
+    probe = type("Probe", (Term,), {"call": call})()
+    gan = mlp_gan(terms=[probe])
     gan.probe = [seen, count]
     gan.compile(SGD(0.0), SGD(0.0), **mode)
     fit(gan, points(32), batch_size=4)
@@ -385,11 +386,11 @@ def numbered(n):
 
 
 @pytest.mark.parametrize(
-    ("steps", "penalty", "mode"),
-    [(1, None, "auto"), (5, None, "auto")] + [(5, "gradient_penalty", mode) for mode in QUICK],
+    ("steps", "terms", "mode"),
+    [(1, [], "auto"), (5, [], "auto")] + [(5, ["gradient_penalty"], mode) for mode in QUICK],
 )
-def test_an_epoch_shows_each_real_sample_once(steps, penalty, mode):
-    gan, census = counted_gan(40, MODES[mode], discriminator_steps=steps, penalty=penalty)
+def test_an_epoch_shows_each_real_sample_once(steps, terms, mode):
+    gan, census = counted_gan(40, MODES[mode], discriminator_steps=steps, terms=terms)
     fit(gan, numbered(40), batch_size=20, shuffle=True)
     np.testing.assert_array_equal(numpy(census.seen), np.ones(40))
 
@@ -496,7 +497,7 @@ def test_several_steps_per_execution_are_the_same_steps(fixed_noise):
 
 
 def test_the_names_are_those_that_every_list_of_results_begins_with():
-    gan = mlp_gan(loss="wasserstein", penalty="gradient_penalty")
+    gan = mlp_gan(loss="wasserstein", terms=["gradient_penalty"])
     gan.compile("sgd", "sgd", metrics=[keras.metrics.MeanSquaredError()])
     assert {*gan.metrics_names} < {*fit(gan, points(8))}
     assert len(gan.train_on_batch(points(8))) == 5

@@ -8,7 +8,7 @@ from functools import partial
 
 from keras.optimizers import Adam
 
-from keras_gan.penalties import GradientPenalty
+from keras_gan.terms import GradientPenalty
 from keras_gan.zoo import dcgan
 
 # β of algorithm 1: momentum hurts, because the critic's loss changes with each update. Its rate of
@@ -25,7 +25,7 @@ recipe = replace(
     discriminator=partial(dcgan.recipe.discriminator, batch_norm=False),
     loss="wasserstein",
     # λ = 10 in all experiments of the paper.
-    penalty=GradientPenalty(weight=10.0),
+    terms=lambda: [GradientPenalty(weight=10.0)],
     # 5 critic updates per generator update: algorithm 1.
     discriminator_steps=5,
     generator_optimizer=adam,

@@ -4,8 +4,8 @@ import pytest
 from conftest import assert_equal, numpy, stateful, value_and_gradients, values
 from keras import layers, ops
 
-from keras_gan import penalties
-from keras_gan.penalties import GradientPenalty, gradient_penalty
+from keras_gan import terms
+from keras_gan.terms import Context, GradientPenalty, Term, gradient_penalty
 
 
 def batch(shape=(5, 3), seed=0):
@@ -23,6 +23,11 @@ def between(real, fake, epsilon):
 
 def uniform(shape):
     return ops.convert_to_tensor(np.random.default_rng(3).random(shape, dtype="float32"))
+
+
+def weighted(term, critic, real, fake, source=uniform):
+    context = Context(critic, real, fake, critic(real), critic(fake), None, None, source)
+    return term.weight * term.call(context)
 
 
 def test_linear_critic_in_closed_form():
@@ -158,7 +163,7 @@ def test_a_constant_critic_costs_the_weight_and_breaks_nothing():
     )
     real, fake, _ = batch()
     value, gradients = value_and_gradients(
-        lambda: GradientPenalty(7.0)(critic, real, fake, uniform), critic.trainable_variables[:3]
+        lambda: weighted(GradientPenalty(7.0), critic, real, fake), critic.trainable_variables[:3]
     )
     np.testing.assert_allclose(value, 7.0, rtol=1e-5)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
@@ -210,18 +215,47 @@ def test_the_objects_weight_and_shape_of_epsilon():
 
     real, fake, _ = batch((4, 2, 2, 1))
     critic = lambda x: 3 * ops.sum(x, axis=(1, 2, 3))  # noqa: E731
-    ours = GradientPenalty(2.5)(critic, real, fake, half)
+    ours = weighted(GradientPenalty(2.5), critic, real, fake, half)
     np.testing.assert_allclose(numpy(ours), 2.5 * (6 - 1) ** 2, rtol=1e-6)
     assert shapes == [(4, 1, 1, 1)]
 
 
 def test_registry():
-    assert penalties.get(None) is None
-    assert penalties.get("gradient_penalty").weight == 10.0
-    copy = penalties.get(keras.saving.serialize_keras_object(GradientPenalty(3.0)))
-    assert isinstance(copy, GradientPenalty) and copy.weight == 3.0
-    with pytest.raises(ValueError, match='"gradient_penalty" or a callable'):
-        penalties.get("gradient_penalti")
-    for weight in (-1.0, float("nan")):
-        with pytest.raises(ValueError, match="≥ 0"):
-            GradientPenalty(weight)
+    assert terms.get("gradient_penalty").weight == 10.0
+    assert terms.get("gradient_penalty") is not terms.get("gradient_penalty")
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(GradientPenalty(3.0, fraction=1 / 4, name="slope"))
+    )
+    assert isinstance(copy, GradientPenalty)
+    assert (float(copy.weight), copy.parts, copy.name) == (3.0, 4, "slope")
+    for wrong in ("gradient_penalti", 10.0, lambda critic: critic):
+        with pytest.raises(ValueError, match="gradient_penalty"):
+            terms.get(wrong)
+    with pytest.raises(TypeError, match="list of names or terms"):
+        terms.get_all("gradient_penalty")
+    with pytest.raises(ValueError, match="'gradient_penalty' is taken"):
+        terms.get_all(["gradient_penalty", GradientPenalty(1.0)])
+    with pytest.raises(ValueError, match="'d_loss' is taken"):
+        terms.get_all([GradientPenalty(name="d_loss")], reserved=["d_loss"])
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan")])
+def test_weights_out_of_range(weight):
+    with pytest.raises(ValueError, match="≥ 0"):
+        GradientPenalty(weight)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 1.5, -1.0])
+def test_fractions_that_are_not_one_kth(fraction):
+    with pytest.raises(ValueError, match="1/k"):
+        GradientPenalty(fraction=fraction)
+
+
+@pytest.mark.parametrize(
+    ("side", "needs"),
+    [("both", ()), ("generator", ("real_gradient",)), ("discriminator", ("gradient",))],
+)
+def test_terms_that_ask_for_what_there_is_not(side, needs):
+    kind = type("Odd", (Term,), {"side": side, "needs": needs})
+    with pytest.raises(ValueError, match="must have a side"):
+        terms.get(kind())

@@ -1,0 +1,97 @@
+"""Evaluation: held-out real samples compared with as many generated ones."""
+
+import os
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gan.datasets import batches
+from keras_gan.engine.keras_internals import EpochIterator
+from keras_gan.files import content_key
+
+NAMES = ("d_loss", "g_loss", "d_real", "d_fake")
+
+
+def evaluate(gan, x, batch_size: int, steps: int | None, callbacks, seed: int | None):
+    """Compares real samples with generated ones, both networks at rest.
+
+    At rest means: no dropout, moving averages used, no terms in the losses.
+
+    Args:
+        gan: The model.
+        x: Real samples, an array or a loader, checked.
+        batch_size: Samples per batch of an array.
+        steps: The number of batches; None for all.
+        callbacks: A `keras.callbacks.CallbackList`, or a function of the number of batches that
+            makes one.
+        seed: Of the latents.
+
+    Returns:
+        Floats by name: `d_loss`, `g_loss`, `d_real`, `d_fake`, then the compiled metrics' results.
+    """
+    iterator = EpochIterator(x, batch_size=batch_size, steps_per_epoch=steps)
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks(iterator.num_batches)
+    random = np.random.default_rng(seed)
+    totals, count = np.zeros(len(NAMES)), 0
+    begin_metrics(gan, x if steps is None else None)
+    callbacks.on_test_begin()
+    for step, _, [data] in iterator:
+        callbacks.on_test_batch_begin(step)
+        samples = batches.as_batch(data).samples
+        real = ops.convert_to_numpy(batches.scaled(samples, gan.sample_shape))
+        generated = gan.sampled(random, len(real))
+        totals += len(real) * _compared(gan, real, generated)
+        count += len(real)
+        images = [batches.quantized(side, gan.sample_shape) for side in (real, generated)]
+        for metric in gan.compiled_distances:
+            metric.update_state(*images)
+        callbacks.on_test_batch_end(step)
+    logs = dict(zip(NAMES, totals / count, strict=True))
+    for metric in gan.compiled_distances:
+        result = metric.result()
+        logs.update(result if isinstance(result, dict) else {metric.name: result})
+    logs = {name: float(value) for name, value in logs.items()}
+    callbacks.on_test_end(logs)
+    return logs
+
+
+def begin_metrics(gan, real=None) -> None:
+    """Resets the compiled metrics, and fetches what they need.
+
+    Args:
+        gan: The model.
+        real: All the real samples that will be compared, if they are known as one array: then
+            metrics of this library read their statistics from the cache.
+    """
+    ours = [metric for metric in gan.compiled_distances if hasattr(metric, "begin")]
+    key = content_key(real) if ours else None
+    for metric in gan.compiled_distances:
+        metric.begin(key, gan.sample_shape) if metric in ours else metric.reset_state()
+
+
+def _compared(gan, real: np.ndarray, generated: np.ndarray) -> np.ndarray:
+    """Returns the losses and mean logits of one batch, in the order of `NAMES`."""
+    logits = [gan.discriminator.predict_on_batch(batch) for batch in (real, generated)]
+    real_logits, fake_logits = map(ops.convert_to_tensor, logits)
+    loss = gan.adversarial_loss
+    d_loss = loss.discriminator(real_logits, fake_logits)
+    g_loss = loss.generator(*([real_logits] if gan.relativistic else []), fake_logits)
+    means = [float(np.mean(batch, dtype="float64")) for batch in logits]
+    return np.array([float(d_loss), float(g_loss), *means])
+
+
+def can_be_saved(metric: Any) -> bool:
+    """Returns whether a metric's configuration fits into a file, and warns if it does not."""
+    source = getattr(getattr(metric, "extractor", None), "source", None)
+    if source is None or isinstance(source, (str, os.PathLike)):
+        return True
+    warnings.warn(
+        f"The metric {metric.name} is not saved: its extractor was passed as an object. Pass the "
+        "path of a .keras file instead.",
+        stacklevel=2,
+    )
+    return False

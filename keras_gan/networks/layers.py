@@ -1,0 +1,55 @@
+"""Layers and checks that the networks share.
+
+Images, and the maps inside, are `(height, width, channels)` whatever
+`keras.config.image_data_format()` says, so that data, weights and files are the same.
+"""
+
+import keras
+from keras import layers, ops
+
+from keras_gan import engine
+
+# Also where Keras is set to channels first: Flatten would reorder the pixels there, and TensorFlow
+# has no such convolutions on a CPU.
+LAYOUT = {"data_format": "channels_last"}
+
+
+@keras.saving.register_keras_serializable(package="keras_gan")
+class BatchNormalization(layers.BatchNormalization):
+    """Keras' layer, trained on maps with the framework's own kernel where that is faster.
+
+    Ioffe and Szegedy 2015, arXiv:1502.03167.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        plain = self.scale and self.center and not (self.renorm or self.synchronized)
+        plain = plain and len(inputs.shape) == 4 and self.axis == -1
+        if not (training and self.trainable and plain and engine.batch_norm):
+            return super().call(inputs, training=training, mask=mask)
+        x, gamma, beta = (ops.cast(v, "float32") for v in (inputs, self.gamma, self.beta))
+        y, mean, variance = engine.batch_norm(x, gamma, beta, self.epsilon)
+        for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            value = moving.value
+            moving.assign(value + (new - value) * (1.0 - self.momentum))
+        return ops.cast(y, self.compute_dtype)
+
+
+def check_shape(image_shape: tuple[int, int, int]) -> None:
+    """Raises ValueError unless the shape is that of images of at least 8×8."""
+    shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else ()
+    whole = len(shape) == 3 and all(isinstance(n, int) for n in shape)
+    if not whole or min(shape[:2]) < 8 or shape[2] < 1:
+        raise ValueError(
+            "image_shape must be (height, width, channels), whole numbers with height and width "
+            f"of at least 8 and at least 1 channel; got {image_shape}."
+        )
+
+
+def own_classes(network: keras.Model) -> dict[str, type]:
+    """Returns the classes of a network's layers whose code is the user's, by name."""
+
+    def is_known(kind):
+        return kind.__module__.split(".")[0] in ("keras", "keras_gan") and kind != layers.Lambda
+
+    kinds = map(type, network._flatten_layers())
+    return {kind.__name__: kind for kind in kinds if not is_known(kind)}
