@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from PIL import Image
 
 from keras_gan import GAN, engine
 
@@ -132,3 +133,16 @@ def python(backend, *arguments, **options):
     )
     assert result.returncode == 0, f"{backend}:\n{result.stdout[-2000:]}{result.stderr[-4000:]}"
     return result.stdout
+
+
+@pytest.fixture
+def forty(tmp_path):
+    """A folder of 40 grey images; image i is filled with the value 6 i."""
+    for i in range(40):
+        Image.new("L", (8, 8), 6 * i).save(tmp_path / f"{i:02}.png")
+    return tmp_path
+
+
+def folder_numbers(batch):
+    """Which of the images of `forty` a batch contains."""
+    return [int(image[0, 0, 0]) // 6 for image in batch]
