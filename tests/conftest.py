@@ -1,6 +1,7 @@
 """Helpers that the tests share; each process runs on the one backend that KERAS_BACKEND names."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,17 @@ def fit(gan, x, batch_size=None, epochs=1, **options):
     batch_size = batch_size or len(x)
     options = {"shuffle": False, "verbose": 0} | options
     return gan.fit(x, batch_size=batch_size, epochs=epochs, **options).history
+
+
+def assert_readable(error, *words):
+    """The message is one or two sentences on one line that contain the words."""
+    message = str(error.value)
+    assert "\n" not in message
+    assert message.endswith((".", ")"))
+    assert len(re.findall(r"[.;?] (?=[A-Z])", message)) <= 2
+    assert len(message) < 400
+    for word in words:
+        assert word in message
 
 
 def python(backend, *arguments, **options):
