@@ -23,9 +23,9 @@ from PIL import Image
 
 import keras_gan
 from keras_gan import cli, datasets, networks
+from keras_gan.images import image_grid, save_image
 from keras_gan.metrics import FrechetDistance
 from keras_gan.metrics.report import default_metrics, report
-from keras_gan.pictures import image_grid, save_image
 from keras_gan.presets import Recipe, register_model
 
 RESULTS = Path(__file__).parent / "results" / "quality"

@@ -13,7 +13,7 @@ import numpy as np
 from keras_gan import presets
 from keras_gan.errors import closest
 from keras_gan.files import replacing
-from keras_gan.pictures import image_grid, save_image
+from keras_gan.images import image_grid, save_image
 
 
 class SampleGrid(keras.callbacks.Callback):

@@ -192,7 +192,7 @@ def _write_images(out, images):
     import numpy as np
 
     from keras_gan.files import replacing
-    from keras_gan.pictures import image_grid, save_image
+    from keras_gan.images import image_grid, save_image
 
     kind = "" if out.is_dir() else out.suffix
     if kind == ".npy":

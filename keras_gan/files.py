@@ -1,4 +1,4 @@
-"""Files: where the library keeps them, and how they get there whole or not at all."""
+"""Where downloads are kept; writing and downloading files without leaving partial ones."""
 
 import contextlib
 import errno
@@ -11,24 +11,34 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 
-# More than any preset needs, and little enough for a disk: what is fetched at once at most.
+# The most that one download may take: more than any preset needs, and little enough for a disk.
 MAX_BYTES = 4 << 30
 
 
 def home() -> Path:
-    """The folder of downloads and caches: `$KERAS_GAN_HOME`, or `keras_gan` in Keras' own home."""
+    """Returns the folder of downloads and caches.
+
+    It is `$KERAS_GAN_HOME`, or else `keras_gan` in Keras' folder, `$KERAS_HOME` or `~/.keras`.
+    """
     keras_home = os.environ.get("KERAS_HOME", "~/.keras")
     return Path(os.environ.get("KERAS_GAN_HOME", f"{keras_home}/keras_gan")).expanduser()
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A place near `path` to write to; it takes the place of `path` if nothing went wrong.
+    """Yields a temporary path to write to, which replaces `path` unless an error is raised.
 
-    A reader sees the old file or the new one, never a part, also with several writers at once.
+    Readers see the old file or the new one, never a part of it, even with several writers at once.
+
+    Args:
+        path: The file to write. Its folder is made if it is missing.
+
+    Yields:
+        A path in a temporary folder beside the file, with the file's name.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,19 +48,24 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(part, path)
 
 
-def file_facts(path: Path) -> dict:
-    """`sha256` and `size` in bytes of a file."""
+def file_facts(path: Path) -> dict[str, Any]:
+    """Returns the `sha256` of a file, in hexadecimal digits, and its `size` in bytes."""
     with path.open("rb") as file:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": file.tell()}
 
 
 def fetch(url: str, path: Path, sha256: str | None = None, limit: int = MAX_BYTES) -> None:
-    """Downloads `url` to `path` and shows the progress. After a cut, the next call goes on there.
+    """Downloads a file and shows the progress. Interrupted downloads resume on the next call.
+
+    Args:
+        url: Address of the file.
+        path: Where to write it. An older file is replaced once the download is complete.
+        sha256: The hash that the file must have, in hexadecimal digits; None for any.
+        limit: The most bytes that the file may have.
 
     Raises:
-        ConnectionError: If the server was not reached, refused, or broke off.
-        ValueError: If what came is of more bytes than the limit, or does not have the given hash;
-            nothing of it is kept.
+        ConnectionError: If the server was not reached, gave an error or closed the connection.
+        ValueError: If the file is larger than the limit or has another hash. It is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{path.name}")
@@ -62,7 +77,7 @@ def fetch(url: str, path: Path, sha256: str | None = None, limit: int = MAX_BYTE
             resumed = reply.status == http.HTTPStatus.PARTIAL_CONTENT
             size = int(reply.headers.get("Content-Length", 0))
             came = 0
-            # What a command prints for other programs is not mixed with the bar.
+            # On stderr, because a command's stdout may be read by another program.
             mode = "ab" if resumed else "wb"
             with contextlib.redirect_stdout(sys.stderr), part.open(mode) as file:
                 progress = keras.utils.Progbar(size or None, unit_name="byte")
@@ -73,10 +88,10 @@ def fetch(url: str, path: Path, sha256: str | None = None, limit: int = MAX_BYTE
             part.unlink()
             raise ValueError(f"{url} was refused: it is larger than {limit} bytes.")
         if came < size:
-            raise ConnectionError(f"only {came} of {size} bytes came")
+            raise ConnectionError(f"only {came} of {size} bytes arrived")
     except urllib.error.HTTPError as error:
         error.close()
-        part.unlink(missing_ok=True)  # What lies there is not the start of what is offered.
+        part.unlink(missing_ok=True)  # It is not the start of the server's file.
         if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             fetch(url, path, sha256, limit)
             return
@@ -92,12 +107,12 @@ def fetch(url: str, path: Path, sha256: str | None = None, limit: int = MAX_BYTE
     os.replace(part, path)
 
 
-def content_key(array) -> str | None:
-    """A hash of an array's values, type and shape; None for anything else."""
+def content_key(array: Any) -> str | None:
+    """Returns the sha256 of an array's values, type and shape; None for anything but an array."""
     if not hasattr(array, "shape"):
         return None
     array = keras.ops.convert_to_numpy(array)
     digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-    for start in range(0, len(array), 4096):  # In parts: no copy of the whole is made.
+    for start in range(0, len(array), 4096):  # In chunks, so that no copy of the whole is made.
         digest.update(array[start : start + 4096].tobytes())
     return digest.hexdigest()

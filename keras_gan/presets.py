@@ -282,7 +282,7 @@ def save_to_preset(
             `paper`, `data`, `licence`, `epochs`, `seconds`, `limits`, and `scores`, by name a dict
             of numbers and perhaps its `protocol`.
     """
-    from keras_gan import pictures  # Which nobody needs who only loads.
+    from keras_gan import images  # Which nobody needs who only loads.
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -296,10 +296,10 @@ def save_to_preset(
         facts = {"format": FORMAT, "name": folder.name, "backend": keras.backend.backend()}
         facts |= {"versions": _versions(), "device": engine.device_name()} | metadata
         if len(gan.sample_shape) == 3:
-            samples = pictures.image_grid(gan.generate(64, seed=0))
-            pictures.save_image(written / "samples.png", samples)
+            samples = images.image_grid(gan.generate(64, seed=0))
+            images.save_image(written / "samples.png", samples)
         if history:
-            pictures.save_curves(written / "curves.png", history)
+            images.save_curves(written / "curves.png", history)
             with open(written / "training.csv", "w", newline="") as file:
                 names = dict.fromkeys(name for row in history for name in row)
                 writer = csv.DictWriter(file, list(names))

@@ -1,6 +1,7 @@
 """Helpers that the tests share; each process runs on the one backend that KERAS_BACKEND names."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from PIL import Image
 
 from keras_gan import GAN, engine
 
@@ -120,6 +122,17 @@ def fit(gan, x, batch_size=None, epochs=1, **options):
     return gan.fit(x, batch_size=batch_size, epochs=epochs, **options).history
 
 
+def assert_readable(error, *words):
+    """The message is one or two sentences on one line that contain the words."""
+    message = str(error.value)
+    assert "\n" not in message
+    assert message.endswith((".", ")"))
+    assert len(re.findall(r"[.;?] (?=[A-Z])", message)) <= 2
+    assert len(message) < 400
+    for word in words:
+        assert word in message
+
+
 def python(backend, *arguments, **options):
     """Runs Python on another backend; returns its standard output."""
     environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -132,3 +145,16 @@ def python(backend, *arguments, **options):
     )
     assert result.returncode == 0, f"{backend}:\n{result.stdout[-2000:]}{result.stderr[-4000:]}"
     return result.stdout
+
+
+@pytest.fixture
+def forty(tmp_path):
+    """A folder of 40 grey images; image i is filled with the value 6 i."""
+    for i in range(40):
+        Image.new("L", (8, 8), 6 * i).save(tmp_path / f"{i:02}.png")
+    return tmp_path
+
+
+def folder_numbers(batch):
+    """Which of the images of `forty` a batch contains."""
+    return [int(image[0, 0, 0]) // 6 for image in batch]

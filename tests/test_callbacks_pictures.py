@@ -1,4 +1,4 @@
-"""Sample grids, pictures, and the order of a run's batches."""
+"""Sample grids, thresholds, and the order of a run's batches."""
 
 import json
 
@@ -7,88 +7,8 @@ import pytest
 from conftest import BACKEND, pictures, python
 from PIL import Image
 
-from keras_gan import callbacks, create_model, datasets, files, metrics
-from keras_gan import pictures as drawing
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_grid_holds_every_image_between_white_gaps(channels):
-    images = pictures(7, (8, 10, channels)) // 2
-    grid = drawing.image_grid(images, columns=3)
-    assert grid.dtype == "uint8"
-    assert grid.shape == (28, 34) + ((channels,) if channels > 1 else ())
-    cells = grid.reshape(28, 34, channels)
-    for i, image in enumerate(images):
-        top, left = i // 3 * 10, i % 3 * 12
-        np.testing.assert_array_equal(cells[top : top + 8, left : left + 10], image)
-    assert (cells[8:10] == 255).all() and (cells[:, 10:12] == 255).all()
-    assert (cells[20:, 12:] == 255).all()  # The empty places of the last row.
-
-
-@pytest.mark.parametrize(
-    ("n", "shape", "size"),
-    [
-        (64, (28, 28, 1), (238, 238)),
-        (1, (8, 8, 1), (8, 8)),
-        (3, (8, 8, 1), (18, 18)),
-        (10, (8, 98, 1), (98, 98)),
-    ],
-)
-def test_grid_is_nearly_square(n, shape, size):
-    assert drawing.image_grid(pictures(n, shape)).shape == size
-
-
-def test_grid_of_other_channels_shows_the_first_with_a_note():
-    images = pictures(4, (8, 8, 2))
-    with pytest.warns(UserWarning, match="Of the 2 channels only the first is shown"):
-        grid = drawing.image_grid(images)
-    np.testing.assert_array_equal(grid, drawing.image_grid(images[..., :1]))
-
-
-@pytest.mark.parametrize("shape", [(8, 8, 1), (0, 8, 8, 1), (4, 8, 8, 0)])
-def test_grid_refuses_what_is_no_image(shape):
-    with pytest.raises(ValueError, match="one or more images"):
-        drawing.image_grid(np.zeros(shape, "uint8"))
-
-
-def test_grid_refuses_floats():
-    with pytest.raises(TypeError, match="uint8"):
-        drawing.image_grid(np.zeros((1, 8, 8, 1)))
-
-
-@pytest.mark.parametrize(
-    ("shape", "mode"), [((5, 7), "L"), ((5, 7, 3), "RGB"), ((5, 7, 4), "RGBA")]
-)
-def test_saved_image_reads_back_the_same(tmp_path, shape, mode):
-    image = pictures(1, shape)[0]
-    drawing.save_image(tmp_path / "a.png", image)
-    with Image.open(tmp_path / "a.png") as read:
-        assert read.mode == mode
-        np.testing.assert_array_equal(np.asarray(read), image)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_what_fails_midway_leaves_the_file_as_it_was(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), files.replacing(path) as part:
-        part.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("epochs", [1, 50])
-@pytest.mark.parametrize("names", [["d_loss", "g_loss", "d_real", "d_fake"], ["d_loss", "penalty"]])
-def test_curves_draw_what_there_is(tmp_path, epochs, names):
-    rows = [{"epoch": i + 1} | dict.fromkeys(names, 1 / (i + 1)) for i in range(epochs)]
-    drawing.save_curves(tmp_path / "curves.png", rows)
-    with Image.open(tmp_path / "curves.png") as picture:
-        pixels = np.asarray(picture.convert("RGB"))
-    assert pixels.shape == (600, 840, 3)
-    assert (pixels[0, 0] == 255).all()
-    blue = np.abs(pixels.astype(int) - [0x00, 0x72, 0xB2]).sum(-1) < 10
-    assert blue.sum() > 20
+from keras_gan import callbacks, create_model, datasets, metrics
+from keras_gan import images as drawing
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -180,7 +100,7 @@ def test_batches_of_a_folder(tmp_path):
 def test_importing_the_library_loads_no_drawing_and_no_command_line():
     code = (
         "import sys, keras; before = set(sys.modules); import keras_gan; "
-        "names = 'matplotlib', 'PIL', 'tqdm', 'keras_gan.cli', 'keras_gan.pictures'; "
+        "names = 'matplotlib', 'PIL', 'tqdm', 'keras_gan.cli', 'keras_gan.images'; "
         "print([name for name in names if name in set(sys.modules) - before])"
     )
     assert python(BACKEND, "-c", code).strip() == "[]"

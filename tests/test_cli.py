@@ -20,7 +20,7 @@ from conftest import BACKEND, pictures, values
 from PIL import Image
 
 from keras_gan import GAN, callbacks, cli, from_preset, networks, presets
-from keras_gan.pictures import image_grid, save_image
+from keras_gan.images import image_grid, save_image
 
 PATH = os.pathsep.join([os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")])
 adam = partial(keras.optimizers.Adam, learning_rate=2e-3, beta_1=0.5)

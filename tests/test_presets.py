@@ -34,7 +34,7 @@ from PIL import Image
 import keras_gan
 from benchmarks import bundle
 from keras_gan import GAN, files, hub, networks, presets
-from keras_gan.pictures import image_grid
+from keras_gan.images import image_grid
 
 SHAPE = (8, 8, 1)
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"

@@ -1,0 +1,10 @@
+"""Named image sets, and a folder of the user's own images, ready for `fit`.
+
+All images are `uint8`, `(n, height, width, channels)`, 0…255; `GAN.fit` scales them on the device.
+Nothing here needs TensorFlow.
+"""
+
+from keras_gan.datasets.folders import ImageFolder as ImageFolder
+from keras_gan.datasets.named import list_datasets as list_datasets
+from keras_gan.datasets.named import load as load
+from keras_gan.datasets.opening import open_images as open_images

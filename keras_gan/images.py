@@ -1,0 +1,112 @@
+"""Images for people to look at: grids of samples, and curves of a training."""
+
+import itertools
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_gan.files import replacing
+
+GAP = 2  # Pixels between the images of a grid.
+# Okabe and Ito's colours, which colour-blind people can distinguish, and a grey.
+COLORS = ("#0072b2", "#d55e00", "#666666", "#009e73", "#cc79a7", "#e69f00")
+LOSSES = {"d_loss": "discriminator", "g_loss": "generator"}
+LOGITS = {"d_real": "of real images", "d_fake": "of generated images"}
+NOT_DRAWN = {"epoch", "seconds", "learning_rate"}
+
+
+def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Puts images side by side, row by row, with white gaps between them.
+
+    Args:
+        images: `uint8 (n, height, width, channels)`.
+        columns: Images in a row. By default as many as make the grid nearly square.
+
+    Returns:
+        One `uint8` image: `(H, W)` for 1 channel, `(H, W, channels)` for 3 (RGB) and 4 (RGBA).
+        For any other number of channels, a warning is given and the first one is shown in grey.
+
+    Raises:
+        ValueError: If `images` is not an array of one or more images.
+        TypeError: If the images are not uint8.
+
+    Example:
+
+    >>> image_grid(np.zeros((4, 28, 28, 1), "uint8")).shape
+    (58, 58)
+    """
+    if images.ndim != 4 or 0 in images.shape:
+        raise ValueError(f"A grid takes one or more images (n, h, w, c), not {images.shape}.")
+    if images.dtype != "uint8":
+        raise TypeError(f"A grid takes uint8 images in 0…255, not {images.dtype}.")
+    n, height, width, channels = images.shape
+    if channels not in (1, 3, 4):
+        warnings.warn(f"Of the {channels} channels only the first is shown, in grey.", stacklevel=2)
+        return image_grid(images[..., :1], columns)
+    # Nearly square in pixels, which is not the same as in images if these are long or wide.
+    columns = columns or min(n, max(1, round((n * (height + GAP) / (width + GAP)) ** 0.5)))
+    # White is below and to the right of each image, and in the empty places of the last row.
+    cells = np.pad(images, [(0, -n % columns), (0, GAP), (0, GAP), (0, 0)], constant_values=255)
+    cells = cells.reshape(-1, columns, *cells.shape[1:]).swapaxes(1, 2)
+    grid = cells.reshape(-1, columns * (width + GAP), channels)[:-GAP, :-GAP]
+    return grid[..., 0] if channels == 1 else grid
+
+
+def save_image(path: str | Path, image: np.ndarray) -> None:
+    """Writes an image to a file, in the format that the path's ending names.
+
+    Args:
+        path: The file. If it exists, it is replaced once the image is complete.
+        image: `uint8`, `(height, width)` (grey) or `(height, width, 3 or 4)` (RGB or RGBA), such
+            as `image_grid` returns.
+
+    Raises:
+        ValueError: If the ending is not one of an image format.
+    """
+    with replacing(path) as part:
+        Image.fromarray(image).save(part)
+
+
+def save_curves(path: str | Path, rows: Sequence[dict[str, float]]) -> None:
+    """Draws losses, mean logits and scores over the epochs.
+
+    Args:
+        path: The image file to write.
+        rows: One dict per epoch: `epoch`, and any of `d_loss`, `g_loss`, `d_real`, `d_fake`,
+            distances (names with `distance`) and the terms that were added to a loss (all other
+            names but `seconds`, `learning_rate` and those that start with `val_`).
+    """
+    from matplotlib.figure import Figure
+
+    panels = _panels(dict.fromkeys(name for row in rows for name in row))
+    # Made without pyplot, the figure leaves the user's windows alone.
+    figure = Figure(figsize=(7, 2.5 * len(panels)), dpi=120, layout="constrained")
+    parts = zip(figure.subplots(len(panels), sharex=True), panels.items(), strict=True)
+    for axes, (title, curves) in parts:
+        for (name, label), color in zip(curves.items(), itertools.cycle(COLORS)):
+            if points := [(row["epoch"], row[name]) for row in rows if name in row]:
+                axes.plot(*zip(*points, strict=True), ".-", color=color, label=label)
+                axes.legend()
+        axes.set_ylabel(title)
+        axes.grid(alpha=0.4)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    with replacing(path) as part:
+        figure.savefig(part)
+
+
+def _panels(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Returns the curves of each panel, by the panel's title: a label for each name.
+
+    >>> _panels(["epoch", "d_loss", "gradient_penalty", "val_frechet_distance"])["loss"]
+    {'d_loss': 'discriminator', 'g_loss': 'generator', 'gradient_penalty': 'gradient penalty'}
+    """
+    scores = {name: name.removeprefix("val_") for name in names if "distance" in name}
+    known = NOT_DRAWN | LOSSES.keys() | LOGITS.keys() | scores.keys()
+    others = (name for name in names if name not in known and not name.startswith("val_"))
+    terms = {name: name.replace("_", " ") for name in others}
+    panels = {"loss": LOSSES | terms, "mean logit": LOGITS}
+    return panels | ({"score": scores} if scores else {})
