@@ -10,15 +10,14 @@ from functools import partial
 import keras
 import numpy as np
 from keras import ops
-from keras.src.saving.serialization_lib import SafeModeScope
 from keras.src.trainers.epoch_iterator import EpochIterator
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
 from keras_gan import engine, losses, optimizers, penalties
+from keras_gan.average import frozen_copy
 from keras_gan.engine.resident import ResidentArray
 from keras_gan.errors import check_samples
 from keras_gan.files import content_key
-from keras_gan.networks import own_classes
 
 
 @keras.saving.register_keras_serializable(package="keras_gan")
@@ -77,7 +76,7 @@ class GAN(engine.Trainer, keras.Model):
         self.loss_config, self.penalty_config = next(named, loss), penalty
         self.penalty = penalties.get(penalty)
         self.ema_momentum = ema_momentum
-        self.ema_generator = None if ema_momentum is None else _frozen_copy(generator)
+        self.ema_generator = None if ema_momentum is None else frozen_copy(generator)
         self.seed = seed
         self.noise = keras.random.SeedGenerator(seed)
         self.step_means = _StepMeans(
@@ -162,14 +161,14 @@ class GAN(engine.Trainer, keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        def build(part):
-            return keras.saving.deserialize_keras_object(copy.deepcopy(part), custom_objects)
-
-        parts = {key: build(part) for key, part in config.items() if isinstance(part, dict)}
-        if "generator" in parts:
-            # For the average: to serialize the network, Keras would import TensorFlow, for seconds.
-            parts["generator"].twin = partial(build, config["generator"])
-        return cls(**(config | parts))
+        # The scope also serves the average, which is a copy of the generator.
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            parts = {
+                key: keras.saving.deserialize_keras_object(copy.deepcopy(part))
+                for key, part in config.items()
+                if isinstance(part, dict)
+            }
+            return cls(**(config | parts))
 
     @property
     def metrics(self):
@@ -619,21 +618,6 @@ def _shapes(generator, discriminator):
             f"it gives (batch, {', '.join(map(str, logits))}). End it with Dense(1)."
         )
     return takes[1:], makes[1:]
-
-
-def _frozen_copy(network):
-    """A copy of a network with the same weights that no optimizer trains."""
-    if hasattr(network, "twin"):
-        twin = network.twin()
-        del network.twin  # Once: another model of this network needs a copy of its own.
-    else:
-        # The network is the user's own: Lambda layers, and classes that are not registered.
-        with SafeModeScope(False), keras.saving.custom_object_scope(own_classes(network)):
-            twin = type(network).from_config(network.get_config())
-    twin.build(network.input_shape)
-    twin.set_weights(network.get_weights())
-    twin.trainable = False
-    return twin
 
 
 class _StepMeans(keras.metrics.Metric):
