@@ -188,12 +188,14 @@ class GAN(engine.Trainer, keras.Model):
                 return [built(element) for element in part]
             if not isinstance(part, dict):
                 return part
-            return keras.saving.deserialize_keras_object(copy.deepcopy(part), custom_objects)
+            return keras.saving.deserialize_keras_object(copy.deepcopy(part))
 
         config = dict(config)
         if (penalty := config.pop("penalty", None)) is not None:  # A file from before `terms`.
             config["terms"] = [penalty]
-        return cls(**{name: built(part) for name, part in config.items()})
+        # The scope also serves the average, which is a copy of the generator.
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            return cls(**{name: built(part) for name, part in config.items()})
 
     @classmethod
     def from_preset(cls, name, load_weights: bool = True) -> "GAN":

@@ -102,6 +102,6 @@ def load(folder):
 
 
 if __name__ == "__main__":
-    presets._RECIPES.update({name: narrow(name) for name in keras_gan.list_models()})
+    presets.recipes._RECIPES.update({name: narrow(name) for name in keras_gan.list_models()})
     engine.normal, engine.uniform = fixed("standard_normal"), fixed("random")
     {"train": train, "load": load}[sys.argv[1]](Path(sys.argv[2]))

@@ -43,7 +43,7 @@ TINY = presets.Recipe(
 def tiny():
     with pytest.MonkeyPatch.context() as patch:
         presets.list_models()
-        patch.setitem(presets._RECIPES, "tiny", TINY)
+        patch.setitem(presets.recipes._RECIPES, "tiny", TINY)
         yield
 
 

@@ -33,8 +33,9 @@ from PIL import Image
 
 import keras_gan
 from benchmarks import bundle
-from keras_gan import GAN, files, hub, networks, presets
+from keras_gan import GAN, files, networks, presets
 from keras_gan.images import image_grid
+from keras_gan.presets import folders, hub
 
 SHAPE = (8, 8, 1)
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
@@ -103,7 +104,7 @@ def edit(path, change):
 
 def rehash(folder):
     """Makes the metadata tell of the files as they are now."""
-    facts = {name: files.file_facts(folder / name) for name in presets.FILES}
+    facts = {name: files.file_facts(folder / name) for name in (CONFIG, WEIGHTS)}
     edit(folder / METADATA, lambda metadata: metadata.update(files=facts))
 
 
@@ -276,7 +277,7 @@ BAD_FOLDERS = {
     "deep": (text(METADATA, b"[" * 100_000), METADATA),
     "lists no weights": (metadata(lambda m: m["files"].pop(WEIGHTS)), WEIGHTS),
     "lists no files": (metadata(lambda m: m.update(files=[])), METADATA),
-    "newer format": (metadata(lambda m: m.update(format=presets.FORMAT + 1)), "newer keras-gan"),
+    "newer format": (metadata(lambda m: m.update(format=folders.FORMAT + 1)), "newer keras-gan"),
     "no format": (metadata(lambda m: m.pop("format")), "format"),
     "above": (renamed("../evil"), "../evil"),
     "the folder above": (renamed(".."), "'..'"),
@@ -533,7 +534,7 @@ def test_hugging_face_that_cannot_be_fetched(case, hugging_face, saved):
     if case == "no network":
         hugging_face.stop()
     message = refused(uri or "hf://u/r", ConnectionError)
-    assert f"{uri or 'hf://u/r'} could not be fetched" in message
+    assert f"{uri or 'hf://u/r'} could not be downloaded" in message
     assert case != "unknown repository" or "Not Found" in message
 
 
@@ -556,7 +557,7 @@ def test_hugging_face_client_missing(monkeypatch):
     for name in {"huggingface_hub", *sys.modules}:
         if name.partition(".")[0] == "huggingface_hub":
             monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=r"huggingface_hub; pip install 'keras-gan\[hub\]'"):
+    with pytest.raises(ImportError, match=r"huggingface_hub; run pip install 'keras-gan\[hub\]'"):
         keras_gan.from_preset("hf://u/r")
 
 
@@ -699,7 +700,7 @@ def test_registered_classes_are_built(saved, preset):
 
 def test_unknown_name_tells_the_closest(preset, monkeypatch):
     bundled = {f"{name}_fashion_mnist": preset for name in ("dcgan", "wgan_gp", "vanilla")}
-    monkeypatch.setattr(presets, "_bundled", lambda: bundled)
+    monkeypatch.setattr(folders, "_bundled", lambda: bundled)
     message = refused("dcgan_fashion_mnst")
     assert "did you mean 'dcgan_fashion_mnist'" in message
     assert "wgan_gp_fashion_mnist" in message

@@ -11,6 +11,7 @@ from keras import layers
 
 import keras_gan
 from keras_gan import GAN, Recipe, losses, metrics, networks, presets, terms
+from keras_gan.presets import folders, recipes
 
 SHAPE = (8, 8, 1)
 
@@ -286,7 +287,7 @@ def test_preset_round_trip(preset):
         assert config(loaded) == config(gan)
         np.testing.assert_array_equal(loaded.generate(3, seed=1), gan.generate(3, seed=1))
     metadata = json.loads((folder / "metadata.json").read_text())
-    assert metadata["format"] == presets.FORMAT
+    assert metadata["format"] == folders.FORMAT
     assert metadata["note"] == "a test"
     before = values(loaded.weights)
     fit(loaded, pictures(8))
@@ -407,7 +408,7 @@ DAMAGES = {
         "format",
     ),
     "newer format": (
-        lambda f: edit(f, "metadata.json", lambda m: m.update(format=presets.FORMAT + 1)),
+        lambda f: edit(f, "metadata.json", lambda m: m.update(format=folders.FORMAT + 1)),
         "newer keras-gan",
     ),
     "weights cut short": (cut("model.weights.h5"), "model.weights.h5"),
@@ -439,13 +440,13 @@ def test_unknown_preset():
     with pytest.raises(ValueError) as error:
         keras_gan.from_preset("no/such/folder")
     assert "'no/such/folder'" in str(error.value)
-    with pytest.raises(ValueError, match="no preset folder"):
+    with pytest.raises(ValueError, match="not a preset folder"):
         keras_gan.from_preset(Path(__file__).parent)
 
 
 def test_presets_by_name(preset, monkeypatch):
     _, folder = preset
-    monkeypatch.setattr(presets, "_bundled", lambda: {"tiny": folder, "other": folder})
+    monkeypatch.setattr(folders, "_bundled", lambda: {"tiny": folder, "other": folder})
     assert keras_gan.list_presets() == ["other", "tiny"]
     assert keras_gan.list_presets("t*") == ["tiny"]
     assert keras_gan.from_preset("tiny").sample_shape == SHAPE
@@ -454,7 +455,7 @@ def test_presets_by_name(preset, monkeypatch):
 
 
 def test_new_variant_is_one_recipe(monkeypatch):
-    monkeypatch.setattr(presets, "_RECIPES", dict(presets._recipes()))
+    monkeypatch.setattr(recipes, "_RECIPES", dict(recipes._recipes()))
     recipe = Recipe(
         paper="None",
         generator=lambda shape: networks.mlp_generator(shape, 3, (4,)),

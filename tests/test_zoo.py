@@ -1,8 +1,6 @@
 import dataclasses
 import importlib
-import io
 import sys
-import tokenize
 from functools import partial
 
 import keras
@@ -12,6 +10,7 @@ from conftest import ROOT, fit, numpy, pictures
 
 import keras_gan
 from keras_gan import presets
+from keras_gan.presets import recipes
 
 VARIANTS = keras_gan.list_models()
 SHAPE = (9, 8, 2)
@@ -48,7 +47,7 @@ REGISTRATION = 'register_model("new_hinge", new_hinge.recipe)'
 def registry(monkeypatch):
     """What a test registers is forgotten after it."""
     keras_gan.list_models()
-    monkeypatch.setattr(presets, "_RECIPES", dict(presets._RECIPES))
+    monkeypatch.setattr(recipes, "_RECIPES", dict(recipes._RECIPES))
 
 
 def small(variant):
@@ -81,7 +80,7 @@ def test_a_taken_name_is_refused(registry):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant, registry, monkeypatch, tmp_path):
     """What every registered variant can do: train, be judged, generate, be saved and go on."""
-    monkeypatch.setitem(presets._RECIPES, variant, small(variant))
+    monkeypatch.setitem(recipes._RECIPES, variant, small(variant))
     recipe, gan = presets.get_recipe(variant), keras_gan.create_model(variant, SHAPE, seed=1)
     assert "arXiv:" in recipe.paper and recipe.batch_size >= 1
     names = {"d_loss", "g_loss", "d_real", "d_fake"}
@@ -130,37 +129,3 @@ def test_a_new_variant_is_one_short_file_and_one_line(registry, tmp_path, monkey
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_registered_variants_are_short_files_too(variant):
     assert len((ROOT / "zoo" / f"{variant}.py").read_text().splitlines()) <= 45
-
-
-def code_lines(source):
-    """The lines that hold code: no blank ones, comments or docstrings."""
-    lines, fresh = set(), True
-    skipped = (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING)
-    for token in tokenize.tokenize(io.BytesIO(source.encode()).readline):
-        if token.type == tokenize.NEWLINE:
-            fresh = True
-        elif token.type not in (*skipped, tokenize.ENDMARKER):
-            # A statement that starts with a string is that string: a docstring.
-            if not (fresh and token.type == tokenize.STRING):
-                lines.update(range(token.start[0], token.end[0] + 1))
-            fresh = False
-    return len(lines)
-
-
-def test_the_counter_counts():
-    head = '"""Doc\n\nstring."""\n\n# Comment.\nx = """a\nb"""  # Code.\n\n'
-    function = 'def f():\n    "Doc."\n    y = (\n        1,\n    )\n    return y\n'
-    assert code_lines(head + function) == 2 + 1 + 3 + 1
-
-
-def test_the_library_stays_small():
-    """The distances of `metrics/` are counted in the limit of the whole library alone."""
-    sizes = {
-        path.relative_to(ROOT): code_lines(path.read_text())
-        for folder in ("keras_gan", "zoo")
-        for path in (ROOT / folder).rglob("*.py")
-    }
-    core = {path: n for path, n in sizes.items() if "metrics" not in path.parts}
-    assert len(core) > 15
-    assert sum(core.values()) < 2360, core
-    assert sum(sizes.values()) < 2935, sizes

@@ -1,0 +1,37 @@
+"""The card of a preset: its README, with the front matter of the Hugging Face Hub."""
+
+import string
+from pathlib import Path
+from typing import Any
+
+TEMPLATE = Path(__file__).parents[1] / "data" / "card.md"
+DEFAULTS = {
+    "paper": "none",
+    "data": "not specified",
+    "licence": "other",
+    "limits": "Not documented.",
+}
+TRAINING = ("epochs", "seconds", "seed", "backend", "device")
+
+
+def write_card(metadata: dict[str, Any], curves: bool) -> str:
+    """Returns the text of a preset's README.
+
+    Args:
+        metadata: The preset's metadata, with at least its `name`. Entries that the card shows:
+            `paper`, `data`, `licence`, `limits`, those of `TRAINING`, and `scores`.
+        curves: Whether the preset has a `curves.png`.
+    """
+    training = [f"- {key}: {metadata[key]}" for key in TRAINING if key in metadata]
+    scores = [_score(name, values) for name, values in metadata.get("scores", {}).items()]
+    return string.Template(TEMPLATE.read_text("utf-8")).safe_substitute(
+        DEFAULTS | metadata,
+        training="\n".join(training),
+        curves="![Losses and scores over the epochs](curves.png)" if curves else "",
+        scores="\n".join(scores) or "Not measured.",
+    )
+
+
+def _score(name, values):
+    numbers = {key: value for key, value in values.items() if key != "protocol"}
+    return f"- {name}: " + ", ".join(f"{key} {value:.4g}" for key, value in numbers.items())

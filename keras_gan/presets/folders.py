@@ -1,0 +1,227 @@
+"""Preset folders: finding, loading, saving and uploading them.
+
+A preset is a folder with `config.json` and `model.weights.h5`, from which the model is made,
+`metadata.json` with the sha256 of every file, a README, and for images `samples.png`.
+"""
+
+import contextlib
+import copy
+import csv
+import fnmatch
+import importlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_gan import engine
+from keras_gan import metrics as metrics  # Registers the metrics, which a preset may name.
+from keras_gan.engine.keras_internals import register_parameters, unset_weights, without_tensorflow
+from keras_gan.errors import closest
+from keras_gan.files import file_facts
+from keras_gan.gan import GAN
+from keras_gan.presets import card, hub, safety
+
+CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
+FORMAT = 1  # Of the folder. Raise it when an older library could not read a newer folder.
+
+
+def list_presets(pattern: str = "*") -> list[str]:
+    """Returns the names of the bundled presets that match a glob, sorted.
+
+    >>> list_presets("wgan*")
+    ['wgan_gp_fashion_mnist']
+    """
+    return sorted(fnmatch.filter(_bundled(), pattern))
+
+
+def _bundled() -> dict[str, Path]:
+    zoo = Path(importlib.import_module("keras_gan.zoo").__path__[0])
+    return {path.parent.name: path.parent for path in zoo.glob(f"*/{METADATA}")}
+
+
+def find_preset(name: str | Path) -> Path:
+    """Returns the folder of a preset, downloaded if necessary, after checking its files.
+
+    Args:
+        name: The name of a bundled preset (`list_presets()`); a folder written by `save_to_preset`
+            or `keras-gan train`; `hf://user/repository[@revision]` on the Hugging Face Hub; or the
+            `https://` URL of such a folder or of a zip archive of one. Downloads are kept in
+            `$KERAS_GAN_HOME` (by default `keras_gan` in Keras' home) and read from there later.
+
+    Raises:
+        ValueError: If the name is unknown (the message suggests similar ones), or a file is
+            missing, differs from what was saved, or needs a newer version of the library.
+        ConnectionError: If the download fails.
+    """
+    text = str(name)
+    if text in _bundled():
+        folder = _bundled()[text]
+    elif text.startswith("hf://"):
+        folder = hub.from_hugging_face(text)
+    elif text.startswith(("https://", "http://")):
+        folder = hub.from_web(text, check_files)
+    elif not (folder := Path(name)).exists():
+        raise ValueError(f"Unknown preset or folder {closest(text, _bundled())}")
+    elif not (folder / METADATA).exists():
+        raise ValueError(f"{name} is not a preset folder: it has no {METADATA}.")
+    check_files(folder)
+    return folder
+
+
+def check_files(folder: Path) -> list[str]:
+    """Returns the names of a preset's files.
+
+    Raises:
+        ValueError: If the config or the weights differ from the recorded hashes.
+    """
+    with _one_line_errors(folder / METADATA) as path:
+        metadata = json.loads(path.read_text())
+        if metadata["format"] > FORMAT:
+            raise ValueError(f"its format {metadata['format']} needs a newer keras-gan")
+        recorded = {name: metadata["files"][name] for name in (CONFIG, WEIGHTS)}
+    for name, facts in recorded.items():
+        with _one_line_errors(folder / name) as path:
+            if file_facts(path) != facts:
+                raise ValueError(f"its size or sha256 differs from {METADATA}")
+    return list(metadata["files"])
+
+
+def from_preset(name: str | Path, load_weights: bool = True) -> GAN:
+    """Loads a saved model, compiled as it was when it was saved.
+
+    A preset never runs code: only Keras' own layers, this library's classes and those that the
+    running program has registered with Keras are built.
+
+    Args:
+        name: A bundled preset, a folder, an `hf://` address or a URL: see `find_preset`.
+        load_weights: Whether to load the weights; if not, they are initialized at random.
+
+    Raises:
+        ValueError: If the name is unknown, the folder is not a preset that this version can read,
+            or its files differ from what was saved.
+        ConnectionError: If the download fails.
+    """
+    folder = find_preset(name)
+    with _one_line_errors(folder / CONFIG) as path:
+        config = json.loads(path.read_text())
+        safety.refuse_code(config)
+        networks = _networks(config["config"], folder / WEIGHTS)
+        if load_weights:
+            config["config"] |= networks
+        compile_config = config.pop("compile_config", None)
+        gan = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        if not isinstance(gan, GAN):
+            raise TypeError(f"it describes a {type(gan).__name__}, not a GAN")
+    if load_weights:
+        with _one_line_errors(folder / WEIGHTS) as path:
+            gan.load_weights(path)
+    if compile_config:
+        with _one_line_errors(folder / CONFIG):
+            gan.compile_from_config(compile_config)
+    return gan
+
+
+def _networks(config: dict[str, Any], weights: Path) -> dict[str, keras.Model]:
+    """Builds the two networks of a config, with zeros for weights, once their size is checked."""
+    with unset_weights():
+        networks = {
+            # Of a copy, because Keras changes the configs that it reads.
+            name: keras.saving.deserialize_keras_object(copy.deepcopy(config[name]))
+            for name in ("generator", "discriminator")
+        }
+        safety.check_size(networks, weights)
+    for network in networks.values():
+        register_parameters(network)
+    return networks
+
+
+def save_to_preset(
+    gan: GAN, folder: str | Path, history: Sequence[dict[str, float]] = (), **metadata: Any
+) -> None:
+    """Writes a preset: config, weights, metadata, samples and a card.
+
+    Each file is written whole or not at all. Other files in the folder are kept. The optimizers'
+    state is not saved: use `gan.save` for that.
+
+    Args:
+        gan: The model.
+        folder: The folder to write to; created if missing.
+        history: One row of numbers per epoch, including `epoch`, for `training.csv` and
+            `curves.png`.
+        **metadata: Further entries of `metadata.json`, as JSON values. The card shows `paper`,
+            `data`, `licence`, `epochs`, `seconds`, `seed` and `limits`, and `scores`, which maps
+            names to dicts of numbers, each with an optional `protocol`.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {"format": FORMAT, "name": folder.name, "backend": keras.backend.backend()}
+    facts |= {"versions": _versions(), "device": engine.device_name()} | metadata
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
+        written = Path(temporary)
+        _write_model(gan, written)
+        _write_pictures(gan, history, written)
+        (written / "README.md").write_text(card.write_card(facts, curves=bool(history)))
+        facts["files"] = {path.name: file_facts(path) for path in sorted(written.iterdir())}
+        (written / METADATA).write_text(json.dumps(facts, indent=1))
+        for path in sorted(written.iterdir()):
+            path.replace(folder / path.name)
+
+
+def _write_model(gan, folder):
+    with without_tensorflow():
+        config = keras.saving.serialize_keras_object(gan)
+        (folder / CONFIG).write_text(json.dumps(config, indent=1))
+        # A copy that is not compiled has neither optimizers nor metrics to save.
+        bare = GAN.from_config(gan.get_config())
+    bare.set_weights(gan.get_weights())
+    bare.save_weights(folder / WEIGHTS)
+
+
+def _write_pictures(gan, history, folder):
+    from keras_gan import pictures  # Imported here because loading a preset needs no plotting.
+
+    if len(gan.sample_shape) == 3:
+        samples = pictures.image_grid(gan.generate(64, seed=0))
+        pictures.save_image(folder / "samples.png", samples)
+    if history:
+        pictures.save_curves(folder / "curves.png", history)
+        with open(folder / "training.csv", "w", newline="") as file:
+            names = dict.fromkeys(name for row in history for name in row)
+            writer = csv.DictWriter(file, list(names))
+            writer.writeheader()
+            writer.writerows(history)
+
+
+def _versions() -> dict[str, str]:
+    names = ("keras_gan", "keras", "numpy", keras.backend.backend())
+    return {name: sys.modules[name].__version__ for name in names if name in sys.modules}
+
+
+def upload_preset(uri: str, folder: str | Path) -> None:
+    """Uploads a preset folder to `hf://user/repository`, which is created if missing.
+
+    Raises:
+        ValueError: If the folder is not a complete preset, or the address is malformed.
+        ImportError: If `huggingface_hub` is not installed.
+    """
+    files = check_files(Path(folder))
+    hub.to_hugging_face(uri, folder, [*files, METADATA])
+
+
+@contextlib.contextmanager
+def _one_line_errors(path: Path) -> Iterator[Path]:
+    """Yields a file's path; turns any error in the block into a ValueError of one line about it."""
+    try:
+        yield path
+    except Exception as error:  # A damaged config makes Keras raise errors of nearly any type.
+        cause: BaseException = error
+        # Keras wraps the cause in advice for the author of the class.
+        while "could not be deserialized properly" in str(cause) and cause.__context__:
+            cause = cause.__context__
+        reason = str(cause).strip().split("\n")[0][:200].rstrip(" .:") or type(cause).__name__
+        raise ValueError(f"Cannot read {path}: {reason}.") from error

@@ -1,0 +1,117 @@
+"""Recipes: what makes one variant differ from another, and how to build a variant by its name."""
+
+import fnmatch
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_gan.errors import closest
+from keras_gan.gan import GAN
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A variant, as data.
+
+    Attributes:
+        paper: Authors, year and arXiv number.
+        generator: Builds the generator: `image_shape -> keras.Model`.
+        discriminator: Builds the discriminator: `image_shape -> keras.Model`.
+        loss: The `loss` of `GAN`.
+        generator_optimizer: Makes the generator's optimizer: `() -> keras.optimizers.Optimizer`.
+        discriminator_optimizer: Makes the discriminator's optimizer.
+        batch_size: Real images per discriminator update.
+        epochs: Passes over the data that the command line trains for by default.
+        terms: Makes the `terms` of `GAN`, new ones for each model: `() -> list`.
+        discriminator_steps: The `discriminator_steps` of `GAN`.
+        ema_momentum: The `ema_momentum` of `GAN`.
+        decay: The final fraction of the training, in 0…1, over which the command line lowers the
+            learning rates linearly towards zero, once per epoch.
+    """
+
+    paper: str
+    generator: Callable[..., keras.Model]
+    discriminator: Callable[..., keras.Model]
+    loss: Any
+    generator_optimizer: Callable[[], keras.optimizers.Optimizer]
+    discriminator_optimizer: Callable[[], keras.optimizers.Optimizer]
+    batch_size: int
+    epochs: int = 40
+    terms: Callable[[], list] = list
+    discriminator_steps: int = 1
+    ema_momentum: float | None = None
+    decay: float = 0.0
+
+
+_RECIPES: dict[str, Recipe] = {}
+
+
+def register_model(name: str, recipe: Recipe) -> None:
+    """Makes a recipe available to `create_model`, `list_models` and the command line.
+
+    Raises:
+        ValueError: If another recipe has this name.
+    """
+    if _RECIPES.setdefault(name, recipe) is not recipe:
+        raise ValueError(f"A model named {name!r} is already registered; choose another name.")
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Returns the names of the registered variants that match a glob, sorted.
+
+    >>> list_models("dc*")
+    ['dcgan']
+    """
+    return sorted(fnmatch.filter(_recipes(), pattern))
+
+
+def get_recipe(name: str) -> Recipe:
+    """Returns a registered recipe.
+
+    >>> get_recipe("wgan_gp").discriminator_steps
+    5
+
+    Raises:
+        ValueError: If no variant has this name; the message suggests similar ones.
+    """
+    if name not in _recipes():
+        raise ValueError(f"Unknown model {closest(name, _recipes())}")
+    return _RECIPES[name]
+
+
+def create_model(
+    name: str,
+    image_shape: tuple[int, int, int] = (28, 28, 1),
+    seed: int | None = None,
+    metrics: Sequence[keras.metrics.Metric] | None = None,
+    **options: Any,
+) -> GAN:
+    """Builds a variant for images of one shape, compiled as its recipe says.
+
+    Args:
+        name: One of `list_models()`.
+        image_shape: `(height, width, channels)`; height and width must be at least 8.
+        seed: The `seed` of `GAN`. For the initial weights, call `keras.utils.set_random_seed`.
+        metrics: The `metrics` of `GAN.compile`.
+        **options: Arguments of `GAN` that override the recipe's, such as `loss`, `terms` or
+            `ema_momentum`.
+
+    Raises:
+        ValueError: If the name is unknown or the shape is invalid.
+    """
+    recipe = get_recipe(name)
+    fields = ("loss", "discriminator_steps", "ema_momentum")
+    defaults = {field: getattr(recipe, field) for field in fields} | {"terms": recipe.terms()}
+    networks = recipe.generator(image_shape), recipe.discriminator(image_shape)
+    gan = GAN(*networks, seed=seed, name=name, **(defaults | options))
+    gan.compile(recipe.generator_optimizer(), recipe.discriminator_optimizer(), metrics)
+    return gan
+
+
+def _recipes() -> dict[str, Recipe]:
+    # Imported here because the zoo, which registers its recipes, imports this module.
+    importlib.import_module("keras_gan.zoo")
+    return _RECIPES
