@@ -15,6 +15,8 @@ from keras.src.trainers.epoch_iterator import EpochIterator
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
 from keras_gan import engine, losses, optimizers, penalties
+from keras_gan.callbacks import adapt_callbacks
+from keras_gan.engine.keras_internals import metric_directions
 from keras_gan.engine.resident import ResidentArray
 from keras_gan.errors import check_samples
 from keras_gan.files import content_key
@@ -173,7 +175,7 @@ class GAN(engine.Trainer, keras.Model):
 
     @property
     def metrics(self):
-        return [self.step_means, *self._distances]
+        return [self.step_means, *self._distances, *metric_directions(self._distances)]
 
     @property
     def metrics_names(self):
@@ -352,7 +354,7 @@ class GAN(engine.Trainer, keras.Model):
             x, batch_size, shuffle = engine.loader(x, batch_size, shuffle)
         return super().fit(
             x, batch_size=batch_size, epochs=epochs, shuffle=shuffle,
-            callbacks=_with_own(callbacks, kwargs.get("verbose", "auto"), self._distances),
+            callbacks=adapt_callbacks(callbacks, kwargs.get("verbose", "auto")),
             validation_split=validation_split, validation_data=validation_data, **kwargs,
         )  # fmt: skip
 
@@ -549,39 +551,6 @@ def _can_be_saved(metric):
         stacklevel=2,
     )
     return False
-
-
-MODES = {"up": "max", "down": "min"}  # Of a metric, and of the callbacks that watch it.
-
-
-class _Progress(keras.callbacks.ProgbarLogger):
-    async_safe = True  # It reads the values in another thread, so that no step waits for them.
-
-
-def _with_own(callbacks, verbose, metrics=()):
-    """The user's callbacks, and those that make them and the progress bar fit for a GAN."""
-    callbacks = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks) or [])
-    known = (metric for metric in metrics if getattr(metric, "_direction", None) in MODES)
-    modes = {f"val_{metric.name}": MODES[metric._direction] for metric in known}
-    for callback in callbacks:  # Keras finds the direction of its own compiled metrics alone.
-        if getattr(callback, "mode", None) == "auto":
-            callback.mode = modes.get(getattr(callback, "monitor", ""), "auto")
-    if any(isinstance(callback, keras.callbacks.SwapEMAWeights) for callback in callbacks):
-        raise ValueError(
-            "SwapEMAWeights needs an optimizer's own average; a GAN averages its generator "
-            "with GAN(…, ema_momentum=0.999), and generate() and evaluate() use that average."
-        )
-    own = [] if verbose == 0 else [_Progress()]
-    # By itself, TerminateOnNaN looks at "loss" alone.
-    terminators = [c for c in callbacks if isinstance(c, keras.callbacks.TerminateOnNaN)]
-    return callbacks + own + [*map(_watch_for_nan, terminators)]
-
-
-def _watch_for_nan(terminate):
-    def look(batch, logs):
-        terminate.on_batch_end(batch, {"loss": float(logs["d_loss"]) + float(logs["g_loss"])})
-
-    return keras.callbacks.LambdaCallback(on_train_batch_end=look)
 
 
 def _check_whole(name, value):

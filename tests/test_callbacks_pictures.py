@@ -7,7 +7,7 @@ import pytest
 from conftest import BACKEND, pictures, python
 from PIL import Image
 
-from keras_gan import callbacks, create_model, datasets, files, metrics
+from keras_gan import callbacks, create_model, datasets, files, metrics, runs
 from keras_gan import pictures as drawing
 
 
@@ -98,7 +98,7 @@ def test_sample_grid_shows_the_same_latents_after_each_epoch(tmp_path, channels)
     gan.fit(pictures(8, (8, 8, channels)), epochs=2, verbose=0, callbacks=[grid])
     assert sorted(p.name for p in grid.folder.iterdir()) == ["epoch_0001.png", "epoch_0002.png"]
     first, last = (np.asarray(Image.open(grid.path(epoch))) for epoch in range(2))
-    np.testing.assert_array_equal(last, callbacks.image_grid(gan.generate(5, seed=3)))
+    np.testing.assert_array_equal(last, drawing.image_grid(gan.generate(5, seed=3)))
     assert (first != last).any()
 
 
@@ -125,7 +125,7 @@ def test_a_run_scored_in_some_epochs_alone_goes_on(tmp_path):
     images, name = pictures(8, (8, 8, 1)), "val_sliced_wasserstein_distance"
     for epochs in (3, 5):
         gan = create_model("vanilla", (8, 8, 1), metrics=[metrics.SlicedWassersteinDistance(8)])
-        run = callbacks.RunFolder(tmp_path, callbacks.SeededBatches(images, 4))
+        run = runs.RunFolder(tmp_path, callbacks.SeededBatches(images, 4))
         options = {"initial_epoch": run.restore(gan), "epochs": epochs, "callbacks": [run]}
         gan.fit(run.batches, validation_data=images, validation_freq=2, verbose=0, **options)
     assert [row["epoch"] for row in run.rows] == [1, 2, 3, 4, 5]

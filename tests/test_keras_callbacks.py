@@ -37,15 +37,45 @@ class Scripted(keras.metrics.Metric):
         return {"script": self.script, "name": self.name}
 
 
-def test_callbacks_know_which_way_a_distance_is_better():
-    for direction, epochs in (("down", 3), ("up", 2)):
-        scripted = Scripted([3.0, 2.0, 4.0, 1.0])
-        scripted._direction = direction
-        gan = mlp_gan()
-        gan.compile(SGD(0.0), SGD(0.0), metrics=[scripted], run_eagerly=True)
-        stop = callbacks.EarlyStopping("val_scripted", patience=1)
-        history = fit(gan, X, epochs=4, validation_data=HELD_OUT, callbacks=[stop])
-        assert len(history["d_loss"]) == epochs
+@pytest.mark.parametrize(("direction", "epochs"), [("down", 3), ("up", 2)])
+def test_callbacks_know_which_way_a_metric_is_better(direction, epochs, tmp_path):
+    scripted = Scripted([3.0, 2.0, 4.0, 1.0])
+    scripted._direction = direction
+    gan = mlp_gan()
+    gan.compile(SGD(1e-3), SGD(1e-3), metrics=[scripted], run_eagerly=True)
+    stop = callbacks.EarlyStopping("val_scripted", patience=1)
+    keep = callbacks.ModelCheckpoint(
+        tmp_path / "{epoch}.weights.h5", "val_scripted", save_best_only=True, save_weights_only=True
+    )
+    reduce = callbacks.ReduceLROnPlateau("val_scripted", factor=0.5, patience=1)
+    watch = [stop, keep, reduce]
+    history = fit(gan, X, epochs=3, validation_data=HELD_OUT, callbacks=watch)
+    assert len(history["d_loss"]) == epochs
+    saved = sorted(path.name[0] for path in tmp_path.iterdir())
+    assert saved == ["1", "2"][: epochs - 1]
+    assert rates(gan)[0] == pytest.approx(5e-4)  # Both saw one epoch without an improvement.
+    assert [callback.mode for callback in watch] == ["auto"] * 3  # They stay as the user made them.
+
+
+def test_keras_asks_for_a_mode_where_it_cannot_know_it(monkeypatch):
+    monkeypatch.setattr("keras_gan.engine.keras_internals.MetricsList", None)
+    scripted = Scripted([1.0, 2.0])
+    scripted._direction = "down"
+    gan = mlp_gan()
+    gan.compile(metrics=[scripted])
+    assert gan.metrics[1:] == [scripted]
+    with pytest.raises(ValueError, match="mode='min'"):
+        stop = callbacks.EarlyStopping("val_scripted")
+        fit(gan, X, validation_data=HELD_OUT, callbacks=[stop])
+    stop = callbacks.EarlyStopping("val_scripted", mode="min")
+    fit(gan, X, validation_data=HELD_OUT, callbacks=[stop])
+
+
+def test_what_gives_the_directions_holds_no_state():
+    distance = keras_gan.metrics.SlicedWassersteinDistance(8)
+    gan = keras_gan.create_model("vanilla", (8, 8, 1), metrics=[distance])
+    assert [metric.name for metric in gan.metrics[1:]] == [distance.name, "metric_directions"]
+    assert len(gan.metrics_variables) == len(gan.step_means.variables) + len(distance.variables)
 
 
 def test_weights_that_are_not_finite_end_a_validated_training_too():
