@@ -205,7 +205,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-DATA = {"required": True, "metavar": "NAME|FOLDER", "help": "a data set, or a folder of images"}
+DATA = {"required": True, "metavar": "NAME|FOLDER", "help": "a data set or a folder of images"}
 
 
 def _add_train_options(option):

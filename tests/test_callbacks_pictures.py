@@ -12,7 +12,7 @@ from keras_gan import pictures as drawing
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_grid_holds_every_image_between_white_gaps(channels):
+def test_grid_shows_every_image_between_white_gaps(channels):
     images = pictures(7, (8, 10, channels)) // 2
     grid = drawing.image_grid(images, columns=3)
     assert grid.dtype == "uint8"
@@ -116,12 +116,12 @@ def test_training_stops_at_a_threshold(threshold, epochs):
     wrong = callbacks.StopAtThreshold("val_slicd", 1.0)
     with pytest.raises(ValueError, match="no 'val_slicd'"):
         gan.fit(images, validation_data=images, epochs=9, verbose=0, callbacks=[wrong])
-    assert len(gan.history.epoch) == 0  # It is told after the first epoch, before that is logged.
+    assert len(gan.history.epoch) == 0  # Raised in the first epoch, before History logs it.
     later = gan.fit(images, validation_data=images, validation_freq=2, **options).history
     assert len(later["d_loss"]) == min(2 * epochs, 3)
 
 
-def test_a_run_scored_in_some_epochs_alone_goes_on(tmp_path):
+def test_a_run_with_some_epochs_not_scored_is_resumed(tmp_path):
     images, name = pictures(8, (8, 8, 1)), "val_sliced_wasserstein_distance"
     for epochs in (3, 5):
         gan = create_model("vanilla", (8, 8, 1), metrics=[metrics.SlicedWassersteinDistance(8)])
@@ -147,13 +147,13 @@ def test_batches_show_every_image_once_in_each_pass():
         assert sorted(orders[-1]) == list(range(10))
     assert orders[0] != orders[1]
     again = callbacks.SeededBatches(images, 2, seed=1)
-    again.epoch = 1  # As a resumed run begins.
+    again.epoch = 1  # As in a resumed run.
     assert [int(i) for step in range(5) for i in again[step].ravel()] == orders[1]
     other = callbacks.SeededBatches(images, 2, seed=2)
     assert [int(i) for step in range(5) for i in other[step].ravel()] != orders[0]
 
 
-def test_batches_of_short_epochs_go_on_where_the_last_one_ended():
+def test_short_epochs_continue_where_the_last_one_ended():
     images = np.arange(12, dtype="uint8").reshape(12, 1, 1, 1)
     batches, seen = callbacks.SeededBatches(images, 3, steps=2), []
     for batches.epoch in range(2):

@@ -1,4 +1,4 @@
-"""`import keras_gan` loads the chosen framework alone, and modules keep to their layers."""
+"""`import keras_gan` loads only the chosen framework, and modules keep to their layers."""
 
 import ast
 import json
@@ -8,7 +8,7 @@ import pytest
 from conftest import BACKENDS, ROOT, python
 
 FRAMEWORKS = {"tensorflow", "torch", "jax"}
-# Needed by single functions only, which load them.
+# Needed only by some functions, which import them.
 LATER = {"matplotlib", "PIL", "tqdm", "scipy", "huggingface_hub", "h5py", "pandas", "grain"}
 LIBRARY = sorted([*ROOT.glob("keras_gan/**/*.py"), ROOT / "keras_gan_cli.py"])
 ZOO = sorted(ROOT.glob("zoo/*.py"))

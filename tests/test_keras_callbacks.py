@@ -96,13 +96,13 @@ class Interrupted(Exception):
 
 
 class Recorder(callbacks.Callback):
-    """What the model and the optimizers hold at the start and the end of each epoch."""
+    """The state of the model and the optimizers at the start and the end of each epoch."""
 
     def on_train_begin(self, logs=None):
-        self.begun, self.ended = {}, {}
+        self.started, self.ended = {}, {}
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.begun[epoch] = state(self.model)
+        self.started[epoch] = state(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         self.ended[epoch] = state(self.model)
@@ -202,8 +202,8 @@ def test_backup_and_restore(tmp_path, save_freq, saved):
     gan, resumed = compiled(), Recorder()
     assert changed(state(gan), interruption.states[saved])[0]
     history = fit(gan, X, 4, epochs=4, callbacks=[backup(), resumed])
-    assert list(resumed.begun) == [1, 2, 3]
-    assert_equal(resumed.begun[1], interruption.states[saved])
+    assert list(resumed.started) == [1, 2, 3]
+    assert_equal(resumed.started[1], interruption.states[saved])
     assert len(history["d_loss"]) == 3
     assert not (tmp_path / "backup").exists()  # Finished, so no longer needed.
 
@@ -249,7 +249,7 @@ def test_only_a_part_of_a_training_can_be_the_last(part):
 
 def test_learning_rate_scheduler_scales_the_real_updates():
     # With these losses and real samples of zero, the gradients of the two last biases are
-    # constants, so the size of an SGD update tells the rate it was made with.
+    # constants, so the size of an SGD update shows its learning rate.
     generator = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     discriminator = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
     means = losses.AdversarialLoss(lambda real, fake: ops.mean(real), lambda fake: ops.mean(fake))
@@ -390,5 +390,5 @@ def test_validation_freq():
 def test_initial_epoch_and_steps_per_epoch():
     gan, recorder = compiled(), Recorder()
     fit(gan, X, 4, epochs=5, initial_epoch=3, steps_per_epoch=2, callbacks=[recorder])
-    assert list(recorder.begun) == [3, 4]
+    assert list(recorder.started) == [3, 4]
     assert int(gan.optimizer.iterations) == 4

@@ -11,7 +11,7 @@ except ImportError:
 
 
 def metric_directions(metrics: Iterable[keras.metrics.Metric]) -> list[keras.metrics.Metric]:
-    """Returns what tells `EarlyStopping` and its like whether more or less of a metric is better.
+    """Returns what shows `EarlyStopping` and its like which metrics improve by falling or rising.
 
     With `mode="auto"`, `ModelCheckpoint`, `EarlyStopping` and `ReduceLROnPlateau` look through
     `model.metrics` for lists that Keras' own `compile` makes, and in these for a metric of the
