@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import keras_gan
-from keras_gan import cli, datasets, networks
+import keras_gan_cli
+from keras_gan import datasets, networks
 from keras_gan.images import image_grid, save_image
 from keras_gan.metrics import FrechetDistance
 from keras_gan.metrics.report import default_metrics, report
@@ -51,7 +52,9 @@ TUTORIAL = Recipe(
 def tutorial(options):
     register_model("tutorial", TUTORIAL)
     arguments = ["--data", "fashion_mnist", "--epochs", str(options.epochs), "--score"]
-    if code := cli.main(["train", "tutorial", *arguments, "--out", str(options.tutorial)]):
+    if code := keras_gan_cli.main(
+        ["train", "tutorial", *arguments, "--out", str(options.tutorial)]
+    ):
         return code
     shutil.copy(options.tutorial / "training.csv", options.out / "tutorial.csv")
     return 0

@@ -14,7 +14,7 @@ from keras_gan import average, engine, evaluation, losses, optimizers
 from keras_gan.callbacks import Seeded, adapt_callbacks
 from keras_gan.datasets import batches
 from keras_gan.datasets.batches import Batch, SeededBatches
-from keras_gan.engine.keras_internals import untracked, weight_losses, with_losses
+from keras_gan.engine.keras_internals import metric_directions, untracked, weight_losses, with_losses
 from keras_gan.errors import check_whole
 from keras_gan.metrics.means import StepMeans
 from keras_gan.networks.shapes import gan_shapes
@@ -206,7 +206,8 @@ class GAN(engine.Trainer, keras.Model):
 
     @property
     def metrics(self):
-        return [self.step_means, *self.compiled_distances]
+        directions = metric_directions(self.compiled_distances)
+        return [self.step_means, *self.compiled_distances, *directions]
 
     @property
     def metrics_names(self):

@@ -7,8 +7,8 @@ import pytest
 from conftest import BACKEND, pictures, python
 from PIL import Image
 
-from keras_gan import callbacks, create_model, datasets, metrics
-from keras_gan import images as drawing
+from keras_gan import callbacks, create_model, datasets, metrics, runs
+from keras_gan.datasets.batches import SeededBatches
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -18,7 +18,7 @@ def test_sample_grid_shows_the_same_latents_after_each_epoch(tmp_path, channels)
     gan.fit(pictures(8, (8, 8, channels)), epochs=2, verbose=0, callbacks=[grid])
     assert sorted(p.name for p in grid.folder.iterdir()) == ["epoch_0001.png", "epoch_0002.png"]
     first, last = (np.asarray(Image.open(grid.path(epoch))) for epoch in range(2))
-    np.testing.assert_array_equal(last, callbacks.image_grid(gan.generate(5, seed=3)))
+    np.testing.assert_array_equal(last, drawing.image_grid(gan.generate(5, seed=3)))
     assert (first != last).any()
 
 
@@ -36,16 +36,16 @@ def test_training_stops_at_a_threshold(threshold, epochs):
     wrong = callbacks.StopAtThreshold("val_slicd", 1.0)
     with pytest.raises(ValueError, match="no 'val_slicd'"):
         gan.fit(images, validation_data=images, epochs=9, verbose=0, callbacks=[wrong])
-    assert len(gan.history.epoch) == 0  # It is told after the first epoch, before that is logged.
+    assert len(gan.history.epoch) == 0  # Raised in the first epoch, before History logs it.
     later = gan.fit(images, validation_data=images, validation_freq=2, **options).history
     assert len(later["d_loss"]) == min(2 * epochs, 3)
 
 
-def test_a_run_scored_in_some_epochs_alone_goes_on(tmp_path):
+def test_a_run_with_some_epochs_not_scored_is_resumed(tmp_path):
     images, name = pictures(8, (8, 8, 1)), "val_sliced_wasserstein_distance"
     for epochs in (3, 5):
         gan = create_model("vanilla", (8, 8, 1), metrics=[metrics.SlicedWassersteinDistance(8)])
-        run = callbacks.RunFolder(tmp_path, callbacks.SeededBatches(images, 4))
+        run = runs.RunFolder(tmp_path, SeededBatches(images, 4))
         options = {"initial_epoch": run.restore(gan), "epochs": epochs, "callbacks": [run]}
         gan.fit(run.batches, validation_data=images, validation_freq=2, verbose=0, **options)
     assert [row["epoch"] for row in run.rows] == [1, 2, 3, 4, 5]
@@ -59,23 +59,23 @@ def test_a_run_scored_in_some_epochs_alone_goes_on(tmp_path):
 
 def test_batches_show_every_image_once_in_each_pass():
     images = np.arange(10, dtype="uint8").reshape(10, 1, 1, 1)
-    batches = callbacks.SeededBatches(images, 2, seed=1)
+    batches = SeededBatches(images, 2, seed=1)
     assert len(batches) == 5
     orders = []
     for batches.epoch in range(2):
         orders.append(np.concatenate([batches[i] for i in range(5)]).ravel().tolist())
         assert sorted(orders[-1]) == list(range(10))
     assert orders[0] != orders[1]
-    again = callbacks.SeededBatches(images, 2, seed=1)
-    again.epoch = 1  # As a resumed run begins.
+    again = SeededBatches(images, 2, seed=1)
+    again.epoch = 1  # As in a resumed run.
     assert [int(i) for step in range(5) for i in again[step].ravel()] == orders[1]
-    other = callbacks.SeededBatches(images, 2, seed=2)
+    other = SeededBatches(images, 2, seed=2)
     assert [int(i) for step in range(5) for i in other[step].ravel()] != orders[0]
 
 
-def test_batches_of_short_epochs_go_on_where_the_last_one_ended():
+def test_short_epochs_continue_where_the_last_one_ended():
     images = np.arange(12, dtype="uint8").reshape(12, 1, 1, 1)
-    batches, seen = callbacks.SeededBatches(images, 3, steps=2), []
+    batches, seen = SeededBatches(images, 3, steps=2), []
     for batches.epoch in range(2):
         seen += [int(i) for step in range(2) for i in batches[step].ravel()]
     assert sorted(seen) == list(range(12))
@@ -83,16 +83,16 @@ def test_batches_of_short_epochs_go_on_where_the_last_one_ended():
 
 def test_batches_keep_one_size():
     images = pictures(10)
-    assert {len(callbacks.SeededBatches(images, 4)[i]) for i in range(2)} == {4}
-    assert len(callbacks.SeededBatches(images, 4)) == 2
-    assert len(callbacks.SeededBatches(images, 64)[0]) == 10
+    assert {len(SeededBatches(images, 4)[i]) for i in range(2)} == {4}
+    assert len(SeededBatches(images, 4)) == 2
+    assert len(SeededBatches(images, 64)[0]) == 10
 
 
 def test_batches_of_a_folder(tmp_path):
     for i in range(5):
         drawing.save_image(tmp_path / f"{i}.png", np.full((8, 8), 10 * i, "uint8"))
     folder = datasets.open_images(tmp_path, 8, 1, batch_size=1)
-    batches = callbacks.SeededBatches(folder, 5)
+    batches = SeededBatches(folder, 5)
     assert batches[0].shape == (5, 8, 8, 1)
     assert sorted(batches[0][:, 0, 0, 0]) == [0, 10, 20, 30, 40]
 

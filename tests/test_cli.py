@@ -1,4 +1,4 @@
-"""The command line: every command, every exit code, and what a run's folder holds."""
+"""The command line: every command, every exit code, and what a run's folder contains."""
 
 import contextlib
 import csv
@@ -6,12 +6,15 @@ import importlib.util
 import io
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -19,8 +22,10 @@ import pytest
 from conftest import BACKEND, pictures, values
 from PIL import Image
 
-from keras_gan import GAN, callbacks, cli, from_preset, networks, presets
+import keras_gan_cli
+from keras_gan import GAN, from_preset, networks, presets
 from keras_gan.images import image_grid, save_image
+from keras_gan.runs import RunFolder, TimeLeft
 
 PATH = os.pathsep.join([os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")])
 adam = partial(keras.optimizers.Adam, learning_rate=2e-3, beta_1=0.5)
@@ -74,7 +79,7 @@ def finished(photos, tmp_path_factory):
 
 @pytest.fixture
 def run(finished, photos, tmp_path):
-    """A copy of that run, and the command that goes on with it."""
+    """A copy of that run, and the command that resumes it."""
     folder = shutil.copytree(finished[0], tmp_path / "run")
     return folder, train(photos, folder)
 
@@ -82,7 +87,7 @@ def run(finished, photos, tmp_path):
 def tiny_main(arguments):
     """The command in a process of its own."""
     presets.register_model("tiny", TINY)
-    return cli.main(arguments)
+    return keras_gan_cli.main(arguments)
 
 
 def train(data, out):
@@ -90,7 +95,7 @@ def train(data, out):
 
 
 def main(*arguments):
-    return cli.main([str(argument) for argument in arguments])
+    return keras_gan_cli.main([str(argument) for argument in arguments])
 
 
 def refused(capsys, *arguments, code=2):
@@ -103,9 +108,10 @@ def refused(capsys, *arguments, code=2):
     return err
 
 
-def process(*arguments, program=("-m", "keras_gan"), **environment):
+def process(*arguments, program=("-m", "keras_gan_cli"), cwd=None, **environment):
     return subprocess.Popen(
         [sys.executable, *program, *map(str, arguments)],
+        cwd=cwd,
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -141,9 +147,16 @@ def test_list(capsys):
 
 def test_train_writes_a_folder_to_look_at_and_to_load(finished, photos):
     folder, written = finished
-    assert "Epoch 1/2" in written and "Epoch 2/2" in written
-    assert "ms/step" in written or "s/step" in written
-    assert "d_loss" in written and written.endswith(f"{folder / 'samples.png'}\n")
+    picture = folder / "samples.png"
+    start, first, second, end, *_ = written.splitlines()
+    assert start == "Training tiny on 24 images of 8×8×3."
+    assert re.fullmatch(
+        rf"Epoch 1/2: \d:\d\d, d_loss [\d.]+, g_loss [\d.]+, \d:\d\d left, samples: {picture}",
+        first,
+    )
+    assert second.startswith("Epoch 2/2: ") and second.endswith(f", samples: {picture}")
+    assert "left" not in second
+    assert end == f"Trained tiny: 2 epochs, samples in {picture}"
 
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
         "config.json",
@@ -199,7 +212,7 @@ def test_same_seed_same_files(finished, tmp_path, photos, capsys):
     for seed in range(2):
         assert main(*train(photos, tmp_path / str(seed)), "--epochs", 1, "--seed", seed) == 0
         picture = tmp_path / str(seed) / "samples.png"
-        assert f"Trained tiny: the samples are in {picture}\n" in capsys.readouterr().out
+        assert f"samples in {picture}\n" in capsys.readouterr().out
     assert files(tmp_path / "0") == files(finished[0])
     assert files(tmp_path / "1") != files(finished[0])
 
@@ -218,11 +231,10 @@ def test_generate_writes_a_grid_an_array_or_a_folder(run, tmp_path, capsys):
 
     assert main("generate", folder, "--num", 6, "--out", tmp_path / "many") == 0  # Again is fine.
     error = refused(capsys, "generate", folder, "--num", 5, "--out", tmp_path / "many")
-    assert "many holds other files, such as 00005.png" in error
-    assert "--out is a .png" in refused(capsys, "generate", folder, "--out", "images.jpg")
+    assert "many contains other files, such as 00005.png" in error
 
 
-def test_evaluate_tells_scores_with_their_protocol_and_floor(run, photos, capsys):
+def test_evaluate_reports_scores_with_their_protocol_and_floor(run, photos, capsys):
     folder, _ = run
     command = ["evaluate", folder, "--data", photos, "--num-images", 20, "--seeds", 2]
     capsys.readouterr()
@@ -252,16 +264,16 @@ def test_score_keeps_the_best_epoch_too(photos, tmp_path, capsys):
     assert metadata[0]["scores"] == {name: {"best": min(scores), "final": scores[-1]}}
     assert metadata[1]["epochs"] == 1 + scores.index(min(scores))
     assert from_preset(folder / "best").generate(1).shape == (1, 8, 8, 3)
-    told = process("info", folder)  # A process that has not made metrics itself.
-    out, err = told.communicate(timeout=120)
-    assert told.returncode == 0 and name in out, err
+    shown = process("info", folder)  # In a process that has not made metrics itself.
+    out, err = shown.communicate(timeout=120)
+    assert shown.returncode == 0 and name in out, err
     assert main(*train(photos, folder), "--epochs", 4, "--resume") == 0
     assert name in rows(folder)[3]
     with Image.open(folder / "curves.png") as curves:
         assert curves.size == (840, 900)
 
 
-def test_info_tells_what_a_run_is(run, capsys):
+def test_info_shows_what_a_run_is(run, capsys):
     folder, _ = run
     capsys.readouterr()
     assert main("info", folder) == 0
@@ -276,6 +288,60 @@ def test_info_tells_what_a_run_is(run, capsys):
         assert text in out
 
 
+def test_train_suggests_commands_that_work(run, photos, tmp_path, monkeypatch, capsys):
+    folder, command = run
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    assert main(*command, "--resume", "--epochs", 3) == 0
+    lines = capsys.readouterr().out.partition("What to try next:")[2].splitlines()
+    suggested = [shlex.split(line) for line in lines if line and not line.startswith("  #")]
+    assert {words.pop(0) for words in suggested} == {"keras-gan"}
+    generate, evaluate, longer, own = suggested
+    assert main(*generate) == 0 and (tmp_path / "more.png").exists()
+    assert main(*evaluate, "--num-images", 8, "--seeds", 1) == 0
+    assert main(*longer) == 0 and len(rows(folder)) == 6
+    own[own.index("FOLDER")] = str(photos)
+    assert main(*own, "--epochs", 1) == 0 and (tmp_path / "runs/mine/samples.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "on_path", "expected"),
+    [
+        ("/usr/bin/keras-gan", True, "keras-gan"),
+        ("an environment/bin/keras-gan", False, "'an environment/bin/keras-gan'"),
+        ("/somewhere/keras_gan_cli.py", False, f"{sys.executable} -m keras_gan_cli"),
+    ],
+)
+def test_suggested_commands_start_as_this_one_did(monkeypatch, argument, on_path, expected):
+    monkeypatch.setattr(shutil, "which", lambda name: name if on_path else None)
+    monkeypatch.setattr(sys, "argv", [argument])
+    assert keras_gan_cli._program() == expected
+
+
+def test_a_terminal_shows_the_progress_and_the_time_left(monkeypatch, capsys):
+    clock = iter([0.0, 1.0, 1.1, 3.0, 1204.0])
+    monkeypatch.setattr("keras_gan.runs.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    progress = TimeLeft("runs/x/samples.png")
+    progress.set_params({"epochs": 8, "steps": 4})
+    progress.set_model(SimpleNamespace(stop_training=False))
+    progress.on_epoch_begin(0)
+    logs = {"d_loss": 1.25, "g_loss": 0.5, "d_real": 0.1}
+    for batch in range(3):
+        progress.on_train_batch_end(batch, logs)
+    progress.on_epoch_end(0, logs | {"val_frechet_distance": 12.3456})
+    shown = capsys.readouterr().out.split("\r\x1b[K")
+    assert shown == [
+        "",
+        "Epoch 1/8: starting",
+        "Epoch 1/8: step 1/4, d_loss 1.25, g_loss 0.5, 0:31 left",
+        "Epoch 1/8: step 3/4, d_loss 1.25, g_loss 0.5, 0:29 left",
+        "",
+        "Epoch 1/8: 20:04, d_loss 1.25, g_loss 0.5, val_frechet_distance 12.35, 2:20:28 left, "
+        "samples: runs/x/samples.png\n",
+    ]
+
+
 # Resuming.
 
 
@@ -287,10 +353,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, photos, capsys
     assert [row["epoch"] for row in rows(folder)] == [1, 2, 3, 4]
     for one, other in zip(rows(folder), rows(whole), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
-    # The rates fall in the second half of what is the whole training by now.
+    # The rates fall in the second half of the epochs, now that there are four.
     rates = [row["learning_rate"] for row in rows(folder)]
     assert rates == pytest.approx([2e-3, 2e-3, 2e-3, 1e-3])
-    optimizer = from_preset(folder).optimizer  # What is kept learns on at the recipe's rate.
+    optimizer = from_preset(folder).optimizer  # The full rate is saved, not the lowered one.
     assert float(optimizer.learning_rate) == pytest.approx(2e-3)
     for one, other in zip(state(folder), state(whole), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
@@ -298,7 +364,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, photos, capsys
     capsys.readouterr()
     before = state(folder)
     assert main(*command, "--resume") == 0
-    assert "has its 4 epochs already" in capsys.readouterr().out
+    assert "already has 4 epochs" in capsys.readouterr().out
     for one, other in zip(state(folder), before, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -332,7 +398,8 @@ def test_resuming_with_other_images_is_refused(photos, tmp_path, capsys):
     assert main(*command, "--epochs", 1) == 0
     before = (tmp_path / "run" / "options.json").read_text()
     next(own.glob("*.png")).unlink()
-    assert "images" in refused(capsys, *command, "--resume", "--epochs", 2)
+    error = refused(capsys, *command, "--resume", "--epochs", 2)
+    assert f"the images in {own} have changed since the run started" in error
     assert (tmp_path / "run" / "options.json").read_text() == before
 
 
@@ -349,13 +416,13 @@ def test_resume_needs_only_the_options_it_cannot_know(run, capsys):
         ("--data", "mnist"),
     ]:
         error = refused(capsys, *command, "--resume", option, value)
-        assert f"was begun with {option} " in error
-    assert "was begun without --score." in refused(capsys, *command, "--resume", "--score")
+        assert f"cannot resume {folder}: it was started with {option} " in error
+    assert "it was started without --score." in refused(capsys, *command, "--resume", "--score")
     error = refused(capsys, "train", "lsgan", *command[2:], "--resume")
-    assert "was begun with VARIANT tiny, not lsgan" in error
+    assert "it was started with VARIANT tiny, not lsgan" in error
 
 
-def test_a_killed_run_goes_on_from_its_last_whole_epoch(tmp_path, photos, capsys):
+def test_a_killed_run_resumes_after_its_last_saved_epoch(tmp_path, photos, capsys):
     folder = tmp_path / "run"
     command = train(photos, folder)
     program = ["-c", "import sys, test_cli; sys.exit(test_cli.tiny_main(sys.argv[1:]))"]
@@ -375,7 +442,7 @@ def test_a_killed_run_goes_on_from_its_last_whole_epoch(tmp_path, photos, capsys
     assert [path.name for path in folder.glob("state_*")] == [f"state_{done + 1:04d}.weights.h5"]
 
 
-def test_a_run_killed_in_its_first_epoch_begins_again(run):
+def test_a_run_killed_in_its_first_epoch_starts_again(run):
     folder, command = run
     for path in folder.rglob("*"):
         if path.is_file() and path.name != "options.json":
@@ -384,17 +451,17 @@ def test_a_run_killed_in_its_first_epoch_begins_again(run):
     assert [row["epoch"] for row in rows(folder)] == [1, 2]
 
 
-def test_ctrl_c_keeps_the_whole_epochs(tmp_path, photos, capsys, monkeypatch):
-    begin = callbacks.RunFolder.on_epoch_begin
+def test_ctrl_c_keeps_the_finished_epochs(tmp_path, photos, capsys, monkeypatch):
+    original = RunFolder.on_epoch_begin
 
     def interrupt(self, epoch, logs=None):
         if epoch == 1:
             raise KeyboardInterrupt
-        begin(self, epoch, logs)
+        original(self, epoch, logs)
 
     command = train(photos, tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.RunFolder, "on_epoch_begin", interrupt)
+        patch.setattr(RunFolder, "on_epoch_begin", interrupt)
         assert main(*command) == 130
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("keras-gan: interrupted; 1 of 7 epochs are in") and "--resume" in last
@@ -421,7 +488,7 @@ def test_losses_that_are_not_finite_end_the_run(run, capsys, monkeypatch):
     capsys.readouterr()
     assert main(*command, "--resume", "--epochs", 9) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert "no longer finite in epoch 3" in last and "keeps the 2 epochs" in last
+    assert "no longer finite in epoch 3" in last and "contains the 2 epochs before it" in last
     assert len(rows(folder)) == 2
     for one, other in zip(state(folder), before, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -437,7 +504,7 @@ def test_a_full_disk_ends_the_run(tmp_path, photos, capsys, monkeypatch):
     assert "No space left on device" in error and "--resume" in error
 
 
-# What the user must mend.
+# Bad input.
 
 
 @pytest.mark.parametrize(
@@ -460,6 +527,7 @@ def test_a_full_disk_ends_the_run(tmp_path, photos, capsys, monkeypatch):
         (["train", "tiny", "--data", "mnist", "--out", "x", "--resume"], "nothing to resume in x"),
         (["generate", "no_such_preset"], "no preset or folder 'no_such_preset'"),
         (["generate", "tests", "--num", "0"], "at least 1; got '0'"),
+        (["generate", "tests", "--out", "images.jpg"], "must be a .png, a .npy or a folder"),
         (["evaluate", "no_such_preset", "--data", "mnist"], "no preset or folder"),
         (["info", "no_such_preset"], "no preset or folder"),
         (["train", "tiny", "--data", "mnist", "--out", "x" * 300], "File name too long"),
@@ -473,10 +541,10 @@ def test_bad_input_gets_one_line(capsys, tmp_path, monkeypatch, arguments, messa
 
 def test_out_must_be_a_new_folder_that_can_be_written(tmp_path, photos, run, capsys):
     folder, command = run
-    assert "holds a run already; add --resume" in refused(capsys, *command)
+    assert "already contains a run; add --resume" in refused(capsys, *command)
     elsewhere = [*command[:4], "--image-size", 8, "--out"]
-    assert "exists and is no run folder" in refused(capsys, *elsewhere, photos)
-    assert "exists and is no run folder" in refused(capsys, *elsewhere, photos / "00.png")
+    assert "exists and is not a run folder" in refused(capsys, *elsewhere, photos)
+    assert "exists and is not a run folder" in refused(capsys, *elsewhere, photos / "00.png")
     assert "Not a directory" in refused(capsys, *elsewhere, photos / "00.png" / "run")
     assert "00.png" in refused(capsys, "generate", folder, "--out", photos / "00.png" / "grid.png")
     (tmp_path / "empty").mkdir()
@@ -516,16 +584,16 @@ def test_a_preset_that_makes_no_images(tmp_path, capsys):
     generator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     discriminator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     presets.save_to_preset(GAN(generator, discriminator), tmp_path / "points")
-    assert "(3,), which are no images" in refused(capsys, "generate", tmp_path / "points")
+    assert "(3,), not images" in refused(capsys, "generate", tmp_path / "points")
 
 
 # Backends.
 
 
 def test_another_backend_than_the_running_one(capsys):
-    other = next(name for name in cli.FRAMEWORKS if name != BACKEND)
+    other = next(name for name in keras_gan_cli.FRAMEWORKS if name != BACKEND)
     error = refused(capsys, "info", "x", "--backend", other)
-    assert f"keras runs on {BACKEND} in this process already, not on {other}" in error
+    assert f"keras already runs on {BACKEND} in this process, not on {other}" in error
 
 
 @pytest.mark.parametrize(
@@ -545,24 +613,47 @@ def test_another_backend_than_the_running_one(capsys):
 def test_choice_of_backend(monkeypatch, installed, variable, wanted, expected):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name in installed or None)
     monkeypatch.setenv("KERAS_BACKEND", variable or "")
-    try:
-        assert cli._backend(wanted) == expected
-    except cli.Stop as stop:
-        assert expected in str(stop) and stop.code == 2
+    if " " not in expected:
+        assert keras_gan_cli.choose_backend(wanted) == expected
+        return
+    with pytest.raises(keras_gan_cli.UsageError, match=re.escape(expected)):
+        keras_gan_cli.choose_backend(wanted)
 
 
-def test_help_is_fast_because_it_imports_no_keras():
-    code = "import sys; sys.argv = ['keras-gan', '--help']; from keras_gan.cli import main\n"
-    code += (
-        "try: main()\nexcept SystemExit: print([m for m in ('keras', 'numpy') if m in sys.modules])"
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--help"], "Show information about a preset or run"),
+        (["train", "--help"], "--steps-per-epoch"),
+        (["trian"], "invalid choice: 'trian'"),
+        (["train", "dcgan"], "--data"),
+        (["train", "dcgan", "--data", "mnist", "--resume"], "nothing to resume"),
+    ],
+)
+def test_help_and_usage_errors_import_no_keras(arguments, message, tmp_path):
+    code = (
+        "import sys\n"
+        "from keras_gan_cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print([m for m in ('keras', 'keras_gan', 'numpy') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
-    assert "generate" in done.stdout
+    running = process(*arguments, program=("-c", code), PYTHONPATH=PATH, cwd=tmp_path)
+    out, err = running.communicate()
+    assert out.splitlines()[-1] == "[]", err
+    assert message in out + err
+
+
+def test_python_m_runs_the_command_too(tmp_path):
+    other = next(name for name in keras_gan_cli.FRAMEWORKS if name != BACKEND)
+    # The package is imported first, on the backend of the environment.
+    arguments = ["list", "--backend", other]
+    running = process(*arguments, program=("-m", "keras_gan"), KERAS_BACKEND=BACKEND)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 0 and "fashion_mnist_10k" in out, err
 
 
 def test_the_option_sets_the_backend(run, tmp_path):
-    other = next(name for name in cli.FRAMEWORKS if name != BACKEND)
+    other = next(name for name in keras_gan_cli.FRAMEWORKS if name != BACKEND)
     arguments = ["generate", run[0], "--num", 1, "--out", tmp_path / "one.npy"]
     running = process(*arguments, "--backend", BACKEND, KERAS_BACKEND=other)
     out, err = running.communicate(timeout=120)

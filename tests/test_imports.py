@@ -1,4 +1,4 @@
-"""`import keras_gan` loads the chosen framework alone, and modules keep to their layers."""
+"""`import keras_gan` loads only the chosen framework, and modules keep to their layers."""
 
 import ast
 import json
@@ -8,9 +8,9 @@ import pytest
 from conftest import BACKENDS, ROOT, python
 
 FRAMEWORKS = {"tensorflow", "torch", "jax"}
-# Needed by single functions only, which load them.
+# Needed only by some functions, which import them.
 LATER = {"matplotlib", "PIL", "tqdm", "scipy", "huggingface_hub", "h5py", "pandas", "grain"}
-LIBRARY = sorted(ROOT.glob("keras_gan/**/*.py"))
+LIBRARY = sorted([*ROOT.glob("keras_gan/**/*.py"), ROOT / "keras_gan_cli.py"])
 ZOO = sorted(ROOT.glob("zoo/*.py"))
 
 
@@ -41,16 +41,6 @@ def test_loading_a_preset_loads_no_other_backend(backend, tmp_path):
     loaded = loaded_by(f"{name}; keras_gan.from_preset(name)", backend, tmp_path)
     assert "keras_gan.zoo" in loaded
     assert not (loaded - before) & FRAMEWORKS
-
-
-@pytest.mark.cross
-@pytest.mark.parametrize("arguments", [("-m", "own.train"), ("keras-gan.py",)])
-def test_a_program_that_looks_like_the_command_gets_the_whole_library(tmp_path, arguments):
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "__init__.py").write_text("import keras_gan")
-    for file in ("own/train.py", "keras-gan.py"):
-        (tmp_path / file).write_text("import keras_gan; print(keras_gan.GAN.__name__)")
-    assert python("jax", *arguments, cwd=tmp_path).splitlines()[-1] == "GAN"
 
 
 @pytest.mark.cross

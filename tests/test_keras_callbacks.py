@@ -37,15 +37,45 @@ class Scripted(keras.metrics.Metric):
         return {"script": self.script, "name": self.name}
 
 
-def test_callbacks_know_which_way_a_distance_is_better():
-    for direction, epochs in (("down", 3), ("up", 2)):
-        scripted = Scripted([3.0, 2.0, 4.0, 1.0])
-        scripted._direction = direction
-        gan = mlp_gan()
-        gan.compile(SGD(0.0), SGD(0.0), metrics=[scripted], run_eagerly=True)
-        stop = callbacks.EarlyStopping("val_scripted", patience=1)
-        history = fit(gan, X, epochs=4, validation_data=HELD_OUT, callbacks=[stop])
-        assert len(history["d_loss"]) == epochs
+@pytest.mark.parametrize(("direction", "epochs"), [("down", 3), ("up", 2)])
+def test_callbacks_know_which_way_a_metric_is_better(direction, epochs, tmp_path):
+    scripted = Scripted([3.0, 2.0, 4.0, 1.0])
+    scripted._direction = direction
+    gan = mlp_gan()
+    gan.compile(SGD(1e-3), SGD(1e-3), metrics=[scripted], run_eagerly=True)
+    stop = callbacks.EarlyStopping("val_scripted", patience=1)
+    keep = callbacks.ModelCheckpoint(
+        tmp_path / "{epoch}.weights.h5", "val_scripted", save_best_only=True, save_weights_only=True
+    )
+    reduce = callbacks.ReduceLROnPlateau("val_scripted", factor=0.5, patience=1)
+    watch = [stop, keep, reduce]
+    history = fit(gan, X, epochs=3, validation_data=HELD_OUT, callbacks=watch)
+    assert len(history["d_loss"]) == epochs
+    saved = sorted(path.name[0] for path in tmp_path.iterdir())
+    assert saved == ["1", "2"][: epochs - 1]
+    assert rates(gan)[0] == pytest.approx(5e-4)  # Both saw one epoch without an improvement.
+    assert [callback.mode for callback in watch] == ["auto"] * 3  # They stay as the user made them.
+
+
+def test_keras_asks_for_a_mode_where_it_cannot_know_it(monkeypatch):
+    monkeypatch.setattr("keras_gan.engine.keras_internals.MetricsList", None)
+    scripted = Scripted([1.0, 2.0])
+    scripted._direction = "down"
+    gan = mlp_gan()
+    gan.compile(metrics=[scripted])
+    assert gan.metrics[1:] == [scripted]
+    with pytest.raises(ValueError, match="mode='min'"):
+        stop = callbacks.EarlyStopping("val_scripted")
+        fit(gan, X, validation_data=HELD_OUT, callbacks=[stop])
+    stop = callbacks.EarlyStopping("val_scripted", mode="min")
+    fit(gan, X, validation_data=HELD_OUT, callbacks=[stop])
+
+
+def test_what_gives_the_directions_holds_no_state():
+    distance = keras_gan.metrics.SlicedWassersteinDistance(8)
+    gan = keras_gan.create_model("vanilla", (8, 8, 1), metrics=[distance])
+    assert [metric.name for metric in gan.metrics[1:]] == [distance.name, "metric_directions"]
+    assert len(gan.metrics_variables) == len(gan.step_means.variables) + len(distance.variables)
 
 
 def test_weights_that_are_not_finite_end_a_validated_training_too():
@@ -66,13 +96,13 @@ class Interrupted(Exception):
 
 
 class Recorder(callbacks.Callback):
-    """What the model and the optimizers hold at the start and the end of each epoch."""
+    """The state of the model and the optimizers at the start and the end of each epoch."""
 
     def on_train_begin(self, logs=None):
-        self.begun, self.ended = {}, {}
+        self.started, self.ended = {}, {}
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.begun[epoch] = state(self.model)
+        self.started[epoch] = state(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         self.ended[epoch] = state(self.model)
@@ -172,8 +202,8 @@ def test_backup_and_restore(tmp_path, save_freq, saved):
     gan, resumed = compiled(), Recorder()
     assert changed(state(gan), interruption.states[saved])[0]
     history = fit(gan, X, 4, epochs=4, callbacks=[backup(), resumed])
-    assert list(resumed.begun) == [1, 2, 3]
-    assert_equal(resumed.begun[1], interruption.states[saved])
+    assert list(resumed.started) == [1, 2, 3]
+    assert_equal(resumed.started[1], interruption.states[saved])
     assert len(history["d_loss"]) == 3
     assert not (tmp_path / "backup").exists()  # Finished, so no longer needed.
 
@@ -219,7 +249,7 @@ def test_only_a_part_of_a_training_can_be_the_last(part):
 
 def test_learning_rate_scheduler_scales_the_real_updates():
     # With these losses and real samples of zero, the gradients of the two last biases are
-    # constants, so the size of an SGD update tells the rate it was made with.
+    # constants, so the size of an SGD update shows its learning rate.
     generator = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     discriminator = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
     means = losses.AdversarialLoss(lambda real, fake: ops.mean(real), lambda fake: ops.mean(fake))
@@ -360,5 +390,5 @@ def test_validation_freq():
 def test_initial_epoch_and_steps_per_epoch():
     gan, recorder = compiled(), Recorder()
     fit(gan, X, 4, epochs=5, initial_epoch=3, steps_per_epoch=2, callbacks=[recorder])
-    assert list(recorder.begun) == [3, 4]
+    assert list(recorder.started) == [3, 4]
     assert int(gan.optimizer.iterations) == 4

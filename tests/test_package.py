@@ -65,17 +65,18 @@ def test_build_gives_no_warnings(built):
 
 def test_wheel_holds_the_library_and_the_zoo_only(wheel):
     info = f"{STEM}.dist-info/"
-    assert all(name.startswith(("keras_gan/", info)) for name in wheel)
+    assert all(name.startswith(("keras_gan/", "keras_gan_cli.py", info)) for name in wheel)
     modules = {
         f"keras_gan/{path.relative_to(ROOT / 'keras_gan')}" for path in python_files("keras_gan")
     }
     modules |= {f"keras_gan/{path.relative_to(ROOT)}" for path in python_files("zoo")}
+    modules.add("keras_gan_cli.py")
     assert {name for name in wheel if name.endswith(".py")} == modules
     data = {f"keras_gan/data/{path.name}" for path in (ROOT / "keras_gan/data").iterdir()}
     assert data <= set(wheel)
     assert wheel[f"{info}licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes()
     assert f"{info}licenses/keras_gan/data/fashion_mnist_10k.LICENSE.txt" in wheel
-    assert b"keras-gan = keras_gan.cli:main" in wheel[f"{info}entry_points.txt"]
+    assert b"keras-gan = keras_gan_cli:main" in wheel[f"{info}entry_points.txt"]
 
 
 def python_files(folder):
@@ -124,6 +125,11 @@ def test_installed_wheel_works_alone(installed):
     printed = run("-c", USE, target)
     assert f"{PROJECT['version']} [" in printed
     assert "wgan_gp" in printed
+
+
+def test_installed_command_works(installed):
+    assert "wgan_gp" in installed[1]("-m", "keras_gan_cli", "list")
+    assert "wgan_gp" in installed[1]("-m", "keras_gan", "list")
 
 
 def test_bundled_images_are_installed(installed):

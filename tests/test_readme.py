@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 import keras_gan
-from keras_gan import cli
+import keras_gan_cli
 
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -46,7 +46,7 @@ def test_commands(tmp_path, monkeypatch):
             rest += ["--epochs", str(epochs), "--batch-size", "4"]
         if command == "evaluate":
             rest += ["--num-images", "16"]
-        assert cli.main([command, *rest]) in (0, None), (command, rest)
+        assert keras_gan_cli.main([command, *rest]) in (0, None), (command, rest)
     assert (tmp_path / "runs/first/samples.png").is_file()
     assert (tmp_path / "grid.png").is_file()
 

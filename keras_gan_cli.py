@@ -1,0 +1,311 @@
+"""The command `keras-gan`: reads the arguments, sets Keras' backend, then runs `keras_gan.cli`.
+
+Importing keras fixes its backend. So this module lies beside the package and imports it only when
+`--backend` is known. Help and usage errors need neither keras nor NumPy, and appear at once.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+import warnings
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+FRAMEWORKS = ("tensorflow", "torch", "jax")
+INFERENCE_ONLY = ("numpy", "openvino")
+DEFAULTS = {"seed": 0, "precision": "float32"}
+
+
+class UsageError(Exception):
+    """A mistake in the arguments, or a backend that cannot be used."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: The arguments after the command's name; those of this process by default.
+
+    Returns:
+        The exit code: 0 for success, 1 for a run that failed, 2 for bad input, 130 after Ctrl-C.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # These are for developers.
+        warnings.showwarning = lambda message, *_, **__: _print_error(message)
+        try:
+            return _run(argv)
+        except UsageError as error:
+            _print_error(" ".join(str(error).split()))
+            return 2
+        except KeyboardInterrupt:
+            _print_error("interrupted.")
+            return 130
+        except BrokenPipeError:  # As in `keras-gan info DIR | head -1`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+
+
+def _run(argv):
+    args = build_parser().parse_args(argv)
+    args.program = _program()
+    if args.command == "train":
+        args.out = Path(args.out or f"runs/{args.variant}")
+        args.options = run_options(args)
+        args.backend = args.options.get("backend")
+    set_backend(args.backend)
+    from keras_gan import cli  # Not earlier: this imports keras.
+
+    return cli.run(args)
+
+
+def _print_error(message):
+    print(f"keras-gan: {message}", file=sys.stderr)
+
+
+def _program():
+    """Returns the words that start this command, for the commands that `train` suggests."""
+    if shutil.which("keras-gan"):
+        return "keras-gan"
+    if Path(sys.argv[0]).stem == "keras-gan":  # In an environment that is not activated.
+        return shlex.quote(sys.argv[0])
+    return f"{shlex.quote(sys.executable)} -m keras_gan_cli"
+
+
+# The backend.
+
+
+def set_backend(wanted: str | None) -> None:
+    """Sets the backend that keras will use when it is imported.
+
+    Args:
+        wanted: A backend's name, or None for `choose_backend`'s choice.
+
+    Raises:
+        UsageError: If that backend is unknown or not installed, or if this process has already
+            imported keras on another one.
+    """
+    keras = sys.modules.get("keras")
+    if keras is None:
+        os.environ["KERAS_BACKEND"] = choose_backend(wanted)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    elif wanted not in (None, running := keras.backend.backend()):
+        raise UsageError(
+            f"keras already runs on {running} in this process, not on {wanted}; "
+            f"set KERAS_BACKEND={wanted} before keras is imported."
+        )
+
+
+def choose_backend(wanted: str | None) -> str:
+    """Returns `wanted`, else `$KERAS_BACKEND`, else the first backend that is installed.
+
+    Raises:
+        UsageError: If that backend is unknown or not installed, or if none is.
+    """
+    installed = [name for name in FRAMEWORKS if importlib.util.find_spec(name)]
+    wanted = wanted or os.environ.get("KERAS_BACKEND") or next(iter(installed), None)
+    if wanted is None:
+        raise UsageError(
+            "no backend is installed; pip install 'keras-gan[jax]' (or tensorflow, torch)."
+        )
+    if wanted not in FRAMEWORKS + INFERENCE_ONLY:
+        raise UsageError(f"KERAS_BACKEND is {wanted!r}; it must be one of {', '.join(FRAMEWORKS)}.")
+    if wanted in FRAMEWORKS and wanted not in installed:
+        raise UsageError(
+            f"the backend {wanted} is not installed; pip install 'keras-gan[{wanted}]'."
+        )
+    return wanted
+
+
+# The options of a run, new or resumed.
+
+
+def run_options(args: Namespace) -> dict[str, Any]:
+    """Returns the options of `train`: those given, on top of those of the run that is resumed.
+
+    Raises:
+        UsageError: If the folder is not empty and `--resume` is missing, or if the run cannot be
+            resumed: there is none, or it was started with other options.
+    """
+    own = ("command", "program", "out", "resume")
+    given = {k: v for k, v in vars(args).items() if v is not None and k not in own}
+    if not args.resume:
+        try:
+            _require_empty(args.out)
+        except OSError as error:
+            raise UsageError(str(error)) from error
+        return DEFAULTS | given
+    try:
+        saved = json.loads((args.out / "options.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"there is nothing to resume in {args.out}: {error}.") from error
+    if os.path.isabs(saved["data"]):  # A folder; it may have been given as a relative path.
+        given["data"] = os.path.abspath(os.path.expanduser(given["data"]))
+    for name, value in given.items():
+        if name == "epochs" or value == saved.get(name):
+            continue
+        flag = "VARIANT" if name == "variant" else "--" + name.replace("_", "-")
+        how = f"with {flag} {saved[name]}, not {value}" if name in saved else f"without {flag}"
+        raise UsageError(f"cannot resume {args.out}: it was started {how}.")
+    return DEFAULTS | saved | given
+
+
+def _require_empty(folder):
+    if (folder / "options.json").exists():
+        raise UsageError(
+            f"{folder} already contains a run; add --resume, or choose another folder with --out."
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not a run folder; choose a new one with --out.")
+
+
+# The arguments.
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands; on a mistake it raises UsageError."""
+    parser = _Parser(prog="keras-gan", description="Train GANs on images and generate new ones.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add_command(name, help):
+        command = commands.add_parser(name, help=help, description=f"{help}.")
+        command.add_argument(
+            "--backend",
+            choices=FRAMEWORKS,
+            help="default: $KERAS_BACKEND, or else the first one that is installed",
+        )
+        return command
+
+    add_command("list", "List the variants, presets and data sets")
+    _add_train_options(add_command("train", "Train a variant and save it to a folder").add_argument)
+    for name, help, add_options in (
+        ("generate", "Generate images with a preset or run", _add_generate_options),
+        ("evaluate", "Compare generated images with real ones", _add_evaluate_options),
+        ("download", "Download a preset (hf://user/repository or https://…)", None),
+        ("info", "Show information about a preset or run", None),
+    ):
+        command = add_command(name, help)
+        command.add_argument("preset", metavar="PRESET", help="a preset's name, folder or address")
+        if add_options:
+            add_options(command.add_argument)
+    return parser
+
+
+DATA = {"required": True, "metavar": "NAME|FOLDER", "help": "a data set or a folder of images"}
+
+
+def _add_train_options(option):
+    option("variant", metavar="VARIANT", help="the kind of GAN; `keras-gan list` shows them")
+    option("--data", **DATA)
+    option("--out", metavar="FOLDER", help="where to save the run; default: runs/VARIANT")
+    option("--epochs", type=_whole_number(1), metavar="N", help="default: the variant's")
+    option(
+        "--batch-size",
+        type=_whole_number(1),
+        metavar="N",
+        help="real images per discriminator step; default: the variant's",
+    )
+    option(
+        "--steps-per-epoch",
+        type=_whole_number(1),
+        metavar="N",
+        help="default: enough to use each image once",
+    )
+    option(
+        "--image-size",
+        type=_image_size,
+        metavar="SIZE",
+        help="N or HEIGHTxWIDTH; default: the data set's own, 64 for a folder",
+    )
+    option("--seed", type=_whole_number(0), metavar="N", help="default: 0")
+    option(
+        "--precision",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        help="default: float32",
+    )
+    option(
+        "--score",
+        action="store_true",
+        default=None,
+        help="score the samples after each epoch, and keep the best epoch in best/",
+    )
+    option("--resume", action="store_true", help="continue the run in --out")
+
+
+def _add_generate_options(option):
+    option("--num", type=_whole_number(1), default=64, metavar="N", help="images; default: 64")
+    option("--seed", type=_whole_number(0), default=0, metavar="N", help="default: 0")
+    option(
+        "--out",
+        type=_image_output,
+        default=Path("grid.png"),
+        metavar="FILE|FOLDER",
+        help="a .png for a grid, a .npy for an array, or a folder for one file per image; "
+        "default: grid.png",
+    )
+
+
+def _add_evaluate_options(option):
+    option("--data", **DATA)
+    option(
+        "--num-images",
+        type=_whole_number(1),
+        default=10_000,
+        metavar="N",
+        help="images to generate; default: 10000",
+    )
+    option(
+        "--seeds",
+        type=_whole_number(1),
+        default=3,
+        metavar="N",
+        help="number of repetitions, each with other latents; default: 3",
+    )
+    option(
+        "--extractor",
+        metavar="NAME|FILE",
+        help="what computes the features: inception, or a .keras file; "
+        "default: the bundled classifier for 28x28x1 images, none for others",
+    )
+    option("--json", action="store_true", help="print JSON, with the protocol of each score")
+
+
+def _whole_number(minimum: int) -> Callable[[str], int]:
+    def parse(text):
+        if not text.isdecimal() or not minimum <= int(text) < 2**32:
+            raise ArgumentTypeError(f"must be a whole number of at least {minimum}; got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _image_size(text):
+    match = re.fullmatch(r"(\d+)(?:[xX×](\d+))?", text)
+    if not match:
+        raise ArgumentTypeError(f"must be N or HEIGHTxWIDTH; got {text!r}")
+    return [int(side or match[1]) for side in match.groups()]
+
+
+def _image_output(text):
+    path = Path(text)
+    if path.suffix not in ("", ".png", ".npy") and not path.is_dir():
+        raise ArgumentTypeError(f"must be a .png, a .npy or a folder; got {text!r}")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())
