@@ -6,19 +6,31 @@ import numbers
 import os
 import warnings
 from functools import partial
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 from keras.src.saving.serialization_lib import SafeModeScope
-from keras.src.trainers.epoch_iterator import EpochIterator
-from keras.src.utils.tracking import no_automatic_dependency_tracking
 
 from keras_gan import engine, losses, optimizers, penalties
+from keras_gan.engine.keras_internals import (
+    EpochIterator,
+    added_losses,
+    no_automatic_dependency_tracking,
+    regularization_losses,
+)
 from keras_gan.engine.resident import ResidentArray
 from keras_gan.errors import check_samples
 from keras_gan.files import content_key
 from keras_gan.networks import own_classes
+
+
+class Batch(NamedTuple):
+    """Samples, and what they are conditioned on, or None."""
+
+    samples: Any
+    condition: Any = None
 
 
 @keras.saving.register_keras_serializable(package="keras_gan")
@@ -108,8 +120,10 @@ class GAN(engine.Trainer, keras.Model):
             metrics: Metrics of `(real, generated)`, for `evaluate` and `fit(validation_data=…)`:
                 `keras.metrics.Metric` objects, such as those of `keras_gan.metrics`. They are fed
                 uint8 images, and other samples as float32.
-            jit_compile: Whether to compile the train step; `"auto"` does on JAX, with
-                TensorFlow on GPUs, and with torch where it was measured to be faster.
+            jit_compile: Whether to compile the train step. `"auto"` does on JAX, on TensorFlow with
+                a GPU, and on torch: with a GPU from the first step on, on a CPU once the model has
+                made 2,000 generator updates. With torch, what cannot be compiled runs eagerly, with
+                a warning.
             steps_per_execution: Steps per call into the compiled function.
             run_eagerly: Whether to run the train step as plain Python, for debugging.
         """
@@ -190,12 +204,12 @@ class GAN(engine.Trainer, keras.Model):
         self._trained = trained
         super().make_train_function(force)
 
-    def _step(self, data, run=lambda update, batch: update(batch)):
-        """One adversarial step on a batch of real samples; returns the epoch's means so far.
+    def _step(self, batch, run=lambda update, batch: update(batch)):
+        """One adversarial step on a `Batch`; returns the epoch's means so far.
 
         `run` makes the updates: an engine may compile one of a kind and run it several times.
         """
-        batches = self._split(self._samples(data))
+        batches = self._split(batch)
         # Outputs of the discriminator updates are averaged, as if they had been one.
         updates = [run(self._update_discriminator, batch) for batch in batches]
         d_loss, *others = (sum(values) / len(updates) for values in zip(*updates, strict=True))
@@ -203,7 +217,8 @@ class GAN(engine.Trainer, keras.Model):
         self.step_means.update_state([d_loss, g_loss, *others])
         return self.step_means.result()
 
-    def _update_discriminator(self, real):
+    def _update_discriminator(self, batch):
+        real = batch.samples
         real, fake = self._scaled(real), self.generator(self._latents(real), training=True)
         critic = partial(self.discriminator, training=True)
         uniform = partial(engine.uniform, seed=self.noise)
@@ -214,21 +229,21 @@ class GAN(engine.Trainer, keras.Model):
             )
             loss = self.adversarial_loss.discriminator(real_logits, fake_logits)
             terms = [] if self.penalty is None else [self.penalty(critic, real, fake, uniform)]
-            decay = self.discriminator._get_regularization_losses()
+            decay = regularization_losses(self.discriminator)
             loss = sum(terms + added + more + decay, loss)
             outputs = [loss, losses.mean(real_logits), losses.mean(fake_logits), *terms]
             return self.optimizer.discriminator.scale_loss(loss), outputs
 
         return self._minimize(objective, self.discriminator, self.optimizer.discriminator)
 
-    def _update_generator(self, real):
+    def _update_generator(self, batch):
         """One update, and that of the average; of the real samples only their number counts."""
-        latents = self._latents(real)
+        latents = self._latents(batch.samples)
 
         def objective():
             fake, added = _with_losses(self.generator, latents)
             loss = self.adversarial_loss.generator(self.discriminator(fake, training=True))
-            loss = sum(added + self.generator._get_regularization_losses(), loss)
+            loss = sum(added + regularization_losses(self.generator), loss)
             return self.optimizer.generator.scale_loss(loss), [loss]
 
         outputs = self._minimize(objective, self.generator, self.optimizer.generator)
@@ -254,6 +269,10 @@ class GAN(engine.Trainer, keras.Model):
             else:
                 average.assign(variable.value)
 
+    def _batch(self, data):
+        """The batch in what a loader gives."""
+        return Batch(self._samples(data))
+
     @staticmethod
     def _samples(data):
         """The real samples of a batch as any loader gives it: `x`, `(x, …)`, `{…: x}`."""
@@ -269,11 +288,18 @@ class GAN(engine.Trainer, keras.Model):
         pixels = keras.backend.standardize_dtype(samples.dtype) == "uint8"
         return floats / 127.5 - 1.0 if pixels and len(self.sample_shape) == 3 else floats
 
-    def _split(self, real):
+    def _split(self, whole):
         """Splits a batch evenly into one per discriminator step, dropping what is left over."""
+        if self.discriminator_steps == 1:
+            return [whole]
+        parts = [None if tensor is None else self._parts(tensor) for tensor in whole]
+        return [
+            Batch(*(None if part is None else part[i] for part in parts))
+            for i in range(self.discriminator_steps)
+        ]
+
+    def _parts(self, real):
         steps = self.discriminator_steps
-        if steps == 1:
-            return [real]
         batch, shape = ops.shape(real)[0], tuple(real.shape[1:])
         # A last batch smaller than the number of steps serves several of them.
         size = ops.maximum(batch // steps, 1) if real.shape[0] is None else max(batch // steps, 1)
@@ -533,10 +559,8 @@ def _check_batch(size, steps):
 
 def _with_losses(network, batch):
     """A network's output, and what its layers add to the loss in this one call."""
-    network._clear_losses()
     outputs = network(batch, training=True)
-    layers = network._flatten_layers()
-    return outputs, [loss for layer in layers for loss in layer._get_own_losses()]
+    return outputs, added_losses(network)
 
 
 def _can_be_saved(metric):
