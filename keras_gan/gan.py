@@ -14,7 +14,12 @@ from keras_gan import average, engine, evaluation, losses, optimizers
 from keras_gan.callbacks import Seeded, adapt_callbacks
 from keras_gan.datasets import batches
 from keras_gan.datasets.batches import Batch, SeededBatches
-from keras_gan.engine.keras_internals import metric_directions, untracked, weight_losses, with_losses
+from keras_gan.engine.keras_internals import (
+    added_losses,
+    metric_directions,
+    no_automatic_dependency_tracking,
+    regularization_losses,
+)
 from keras_gan.errors import check_whole
 from keras_gan.metrics.means import StepMeans
 from keras_gan.networks.shapes import gan_shapes
@@ -111,7 +116,7 @@ class GAN(engine.Trainer, keras.Model):
 
     # Compile, and everything that Keras keeps of it.
 
-    @untracked
+    @no_automatic_dependency_tracking
     def compile(
         self,
         generator_optimizer="adam",
@@ -130,8 +135,10 @@ class GAN(engine.Trainer, keras.Model):
             metrics: Metrics of `(real, generated)`, for `evaluate` and `fit(validation_data=…)`:
                 `keras.metrics.Metric` objects, such as those of `keras_gan.metrics`. They are fed
                 uint8 images, and other samples as float32.
-            jit_compile: Whether to compile the train step. `"auto"` compiles it on JAX, with
-                TensorFlow on GPUs, and with torch on GPUs and in long trainings.
+            jit_compile: Whether to compile the train step. `"auto"` does on JAX, on TensorFlow with
+                a GPU, and on torch: with a GPU from the first step on, on a CPU once the model has
+                made 2,000 generator updates. With torch, what cannot be compiled runs eagerly, with
+                a warning.
             steps_per_execution: Steps per call into the compiled function.
             run_eagerly: Whether to run the train step as plain Python, for debugging.
         """
@@ -260,7 +267,7 @@ class GAN(engine.Trainer, keras.Model):
             )  # fmt: skip
             values = self._weighted_terms("discriminator", context)
             loss = self.adversarial_loss.discriminator(real_logits, fake_logits)
-            loss = sum(values + real_added + fake_added + weight_losses(self.discriminator), loss)
+            loss = sum(values + real_added + fake_added + regularization_losses(self.discriminator), loss)
             outputs = [loss, losses.mean(real_logits), losses.mean(fake_logits), *values]
             return self.optimizer.discriminator.scale_loss(loss), outputs
 
@@ -272,7 +279,8 @@ class GAN(engine.Trainer, keras.Model):
         latents = self._latents(real)
 
         def objective():
-            fake, added = with_losses(self.generator, self._generated, latents, condition)
+            fake = self._generated(latents, condition)
+            added = added_losses(self.generator)
             critic = self._critic(condition)
             real_logits = critic(real) if self.relativistic else None
             fake_logits = critic(fake)
@@ -282,7 +290,7 @@ class GAN(engine.Trainer, keras.Model):
             values = self._weighted_terms("generator", context)
             sides = (real_logits, fake_logits) if self.relativistic else (fake_logits,)
             loss = self.adversarial_loss.generator(*sides)
-            loss = sum(values + added + weight_losses(self.generator), loss)
+            loss = sum(values + added + regularization_losses(self.generator), loss)
             return self.optimizer.generator.scale_loss(loss), [loss, *values]
 
         outputs = self._minimize(objective, self.generator, self.optimizer.generator)
@@ -319,7 +327,7 @@ class GAN(engine.Trainer, keras.Model):
         """Returns logits, what the layers add to the loss, and the samples' gradient if needed."""
 
         def score(part, condition):
-            return with_losses(self.discriminator, self._critic(condition), part)
+            return self._critic(condition)(part), added_losses(self.discriminator)
 
         # The whole batch's gradient is only computed if a term sees the whole batch.
         parts = min((t.parts for t in self.terms.values() if need in t.needs), default=None)
@@ -413,6 +421,8 @@ class GAN(engine.Trainer, keras.Model):
             batches.check_size(min(batch_size, len(x)), self.discriminator_steps)
             if keep_on_device == "auto":
                 keep_on_device = batches.fits_on_device(x)
+            elif keep_on_device and engine.loader:
+                raise ValueError("keep_on_device=True is for JAX and torch; leave it at 'auto'.")
             x = SeededBatches(
                 x, batch_size, steps_per_epoch, self._data_seed(), shuffle=shuffle,
                 keep_on_device=keep_on_device,
@@ -429,11 +439,13 @@ class GAN(engine.Trainer, keras.Model):
             kwargs.setdefault("validation_batch_size", batch_size)
             evaluation.begin_metrics(self)  # What they need is fetched before the training.
         seeded = Seeded(x)
+        if engine.loader and getattr(x, "is_array", False):
+            x = engine.loader(x)
         callbacks = adapt_callbacks(callbacks, kwargs.get("verbose", "auto"))
         return super().fit(
-            engine.loader(x) if isinstance(x, SeededBatches) else x, epochs=epochs, shuffle=shuffle,
-            callbacks=[seeded, *callbacks], validation_split=validation_split,
-            validation_data=validation_data, steps_per_epoch=steps_per_epoch, **kwargs,
+            x, epochs=epochs, shuffle=shuffle, callbacks=[seeded, *callbacks],
+            validation_split=validation_split, validation_data=validation_data,
+            steps_per_epoch=steps_per_epoch, **kwargs,
         )  # fmt: skip
 
     def evaluate(

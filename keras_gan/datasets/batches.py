@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -80,19 +79,18 @@ class SeededBatches(keras.utils.PyDataset):
     Args:
         samples: An array `(n, …)`, or an indexable of batches of one sample, such as an
             `ImageFolder` of batch size 1.
-        batch_size: Samples in a batch.
-        steps: Batches in an epoch; by default as many as the samples make.
+        batch_size: Samples in a batch; at most all of them.
+        steps: Batches in an epoch, for epochs that are no whole pass over the samples; the next
+            epoch continues where this one ends. By default as many as the samples make.
         seed: Of the order.
         shuffle: Whether there is a new order for each pass over the samples.
-        drop_remainder: Whether to leave out the samples that do not fill the last batch of a pass
-            (other ones each time) rather than give a smaller batch, which would be compiled anew.
+        drop_remainder: Whether to leave out the samples that do not fill the last batch of a pass,
+            other ones each time, rather than give a smaller batch, which would be compiled anew.
+            With `steps` they are left out.
         keep_on_device: Whether to copy an array to the device once, and gather the batches there.
 
     Attributes:
         epoch: The number of the epoch that is read next, from 0; `GAN.fit` sets it.
-
-    Raises:
-        ValueError: For `keep_on_device` with anything but an array.
     """
 
     def __init__(
@@ -109,17 +107,14 @@ class SeededBatches(keras.utils.PyDataset):
         self.is_array = hasattr(samples, "shape")
         # Threads help where files are read: Pillow decodes in parallel.
         super().__init__(workers=1 if self.is_array else 4)
-        if keep_on_device and not self.is_array:
-            raise ValueError(
-                "keep_on_device=True keeps an array on the device; got "
-                f"{type(samples).__name__}. Leave it at 'auto'."
-            )
         self.samples = ops.convert_to_tensor(samples) if keep_on_device else samples
-        self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
-        self.epoch, self.keep_on_device = 0, keep_on_device
-        whole = len(samples) // batch_size
-        self.per_pass = whole if drop_remainder else math.ceil(len(samples) / batch_size)
+        self.batch_size = min(batch_size, len(samples))
+        self.seed, self.shuffle, self.keep_on_device = seed, shuffle, keep_on_device
+        whole, rest = divmod(len(samples), self.batch_size)
+        self.all_alike = rest == 0 or drop_remainder or steps is not None
+        self.per_pass = whole if self.all_alike else whole + 1
         self.steps = steps or self.per_pass
+        self.epoch = 0
         self._order: tuple[int, Any] = (-1, None)
 
     def __len__(self) -> int:
@@ -135,6 +130,12 @@ class SeededBatches(keras.utils.PyDataset):
         if self.is_array:
             return (self.samples[chosen],)
         return (np.concatenate([as_batch(self.samples[int(i)]).samples for i in chosen]),)
+
+    def numbers(self) -> np.ndarray:
+        """Returns the numbers of an epoch's samples, int64, in their order."""
+        places = [divmod(self.epoch * self.steps + i, self.per_pass) for i in range(self.steps)]
+        size = self.batch_size
+        return np.concatenate([self.order(p)[i * size : (i + 1) * size] for p, i in places])
 
     def order(self, pass_number: int):
         """Returns the samples' numbers in the order of one pass over all of them."""

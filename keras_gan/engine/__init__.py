@@ -1,25 +1,109 @@
-"""What differs between the frameworks, behind the same few names.
+"""What differs between the frameworks, behind the same names on all of them.
 
-`Trainer` is a mixin for `keras.Model` that fits the one train step to what Keras expects of
-`train_step` on the backend at hand and compiles it. `value_and_grad`, `input_gradient`, `apply`,
-`normal` and `uniform` are what the step is written with, `batch_norm` what the networks are; the
-other names serve what is around it. `batch_norm` and `loader` are None where Keras' own are as
-fast. One module is imported, the one of the backend that Keras runs on.
+- `Trainer`: a mixin for `keras.Model` that fits the train step to Keras' trainer and compiles it.
+- The train step uses `value_and_grad`, `logits_and_gradient`, `input_gradient`, `mean_over_devices`,
+  `apply`, `normal` and `uniform`; networks use `batch_norm`.
+- Around the step: `seed_noise`, `loader`, `gather`, `free_memory`, `device_name` and
+  `enable_compilation_cache`.
+
+`batch_norm` and `loader` are None where Keras' own are as fast. Only the module of the backend that
+Keras runs on is imported. `TRAINS` is False on backends without gradients.
 """
-
-import importlib
 
 import keras
 
 BACKENDS = ("jax", "tensorflow", "torch")
+TRAINS = keras.backend.backend() in BACKENDS
 
-_backend = keras.backend.backend()
-_module = importlib.import_module(
-    f"keras_gan.engine.{_backend if _backend in BACKENDS else 'inference'}"
-)
+if keras.backend.backend() == "jax":
+    from keras_gan.engine.jax import (
+        Trainer,
+        apply,
+        batch_norm,
+        device_name,
+        enable_compilation_cache,
+        free_memory,
+        gather,
+        input_gradient,
+        loader,
+        logits_and_gradient,
+        mean_over_devices,
+        normal,
+        seed_noise,
+        uniform,
+        value_and_grad,
+    )
+elif keras.backend.backend() == "tensorflow":
+    from keras_gan.engine.tensorflow import (
+        Trainer,
+        apply,
+        batch_norm,
+        device_name,
+        enable_compilation_cache,
+        free_memory,
+        gather,
+        input_gradient,
+        loader,
+        logits_and_gradient,
+        mean_over_devices,
+        normal,
+        seed_noise,
+        uniform,
+        value_and_grad,
+    )
+elif keras.backend.backend() == "torch":
+    from keras_gan.engine.torch import (
+        Trainer,
+        apply,
+        batch_norm,
+        device_name,
+        enable_compilation_cache,
+        free_memory,
+        gather,
+        input_gradient,
+        loader,
+        logits_and_gradient,
+        mean_over_devices,
+        normal,
+        seed_noise,
+        uniform,
+        value_and_grad,
+    )
+else:
+    from keras_gan.engine.inference import (
+        Trainer,
+        apply,
+        batch_norm,
+        device_name,
+        enable_compilation_cache,
+        free_memory,
+        gather,
+        input_gradient,
+        loader,
+        logits_and_gradient,
+        mean_over_devices,
+        normal,
+        seed_noise,
+        uniform,
+        value_and_grad,
+    )
 
-TRAINS = _backend in BACKENDS
-
-
-def __getattr__(name):
-    return getattr(_module, name)
+__all__ = [
+    "BACKENDS",
+    "TRAINS",
+    "Trainer",
+    "apply",
+    "batch_norm",
+    "device_name",
+    "enable_compilation_cache",
+    "free_memory",
+    "gather",
+    "input_gradient",
+    "loader",
+    "logits_and_gradient",
+    "mean_over_devices",
+    "normal",
+    "seed_noise",
+    "uniform",
+    "value_and_grad",
+]

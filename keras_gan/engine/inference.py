@@ -1,4 +1,4 @@
-"""Keras backends without gradients (numpy, openvino): `predict` and `generate` work, `fit` not."""
+"""Keras backends without gradients (NumPy, OpenVINO): `generate` and `predict` work, `fit` raises."""
 
 import keras
 
@@ -10,13 +10,25 @@ def _refuse(*args, **kwargs):
     )
 
 
-normal, uniform = keras.random.normal, keras.random.uniform
-value_and_grad = input_gradient = apply = enable_compilation_cache = _refuse
+class Trainer:
+    fit = _refuse
+
+
+value_and_grad = input_gradient = logits_and_gradient = apply = _refuse
+mean_over_devices = seed_noise = enable_compilation_cache = _refuse
 batch_norm = loader = None  # Only training needs them.
 
 
-class Trainer:
-    fit = _refuse
+def normal(shape, seed):
+    return keras.random.normal(shape, seed=seed)
+
+
+def uniform(shape, seed):
+    return keras.random.uniform(shape, seed=seed)
+
+
+def gather(array, order, start, size):
+    return keras.ops.take(array, order[start : start + size], axis=0)
 
 
 def device_name():

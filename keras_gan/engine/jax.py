@@ -1,40 +1,74 @@
 """JAX: the step is a pure function of every variable's value."""
 
+import functools
 import itertools
 
 import jax
 import keras
-from keras.src.backend.common.stateless_scope import get_stateless_scope
 
+from keras_gan.engine import keras_internals
 from keras_gan.engine.scopes import CopiedScope, pure_step
+
+# Keras' own are as fast: XLA makes one kernel of a normalization, and arrays need no pipeline.
+batch_norm = loader = None
 
 
 def value_and_grad(fn, variables):
     """Returns `(loss, aux), gradients` of `fn() -> (loss, aux)` with respect to `variables`.
 
-    State that `fn` changes (statistics, seeds) survives in the scope that is open around it.
+    What `fn` assigns to variables (statistics, seeds) is kept.
     """
-    outer = get_stateless_scope()
 
-    def pure(values):
+    def run(scope, values):
+        scope.state_mapping.update(zip(map(id, variables), values, strict=True))
+        loss, aux = fn()
+        return loss, (loss, aux)
+
+    return _differentiated(run, [v.value for v in variables])
+
+
+def logits_and_gradient(fn, x):
+    """Returns `(logits, aux), gradient` of `fn(x) -> (logits, aux)`, from one pass.
+
+    What `fn` assigns to variables is kept, as if it had been called plainly.
+
+    Args:
+        fn: Callable from samples to logits `(batch, …)` and a list of scalars, which may be empty.
+        x: Float samples `(batch, …)`.
+
+    Returns:
+        What `fn` returns, and the gradient of `sum(logits)` with respect to `x`, of the shape of
+        `x`. All of it is differentiable with respect to the weights.
+    """
+
+    def run(scope, x):
+        logits, aux = fn(x)
+        return keras.ops.sum(logits), (logits, aux)
+
+    return _differentiated(run, x)
+
+
+def _differentiated(run, inputs):
+    """Returns the outputs and the gradients of `run(scope, inputs) -> (scalar, outputs)`."""
+    changed: list[keras.Variable] = []
+
+    def pure(inputs):
         with CopiedScope() as scope:
-            scope.state_mapping.update(zip(map(id, variables), values, strict=True))
-            outputs = fn()
-        changes = {key: value for key, (_, value) in scope.updates.items()}
-        return outputs[0], (outputs, changes)
+            scalar, outputs = run(scope, inputs)
+        changed[:] = [variable for variable, _ in scope.updates.values()]
+        return scalar, (outputs, [value for _, value in scope.updates.values()])
 
-    (_, (outputs, changes)), gradients = jax.value_and_grad(pure, has_aux=True)(
-        [v.value for v in variables]
-    )
-    if changes:
-        if outer is None:
-            raise RuntimeError("On JAX, code that changes variables needs a keras.StatelessScope.")
-        outer.state_mapping.update(changes)
+    (_, (outputs, values)), gradients = jax.value_and_grad(pure, has_aux=True)(inputs)
+    for variable, value in zip(changed, values, strict=True):
+        variable.assign(value)
     return outputs, gradients
 
 
 def input_gradient(fn, x):
-    """Returns the gradient of `sum(fn(x))` with respect to `x`, itself differentiable."""
+    """Returns the gradient of `sum(fn(x))` with respect to `x`, itself differentiable.
+
+    What `fn` assigns to variables is forgotten.
+    """
 
     def total(x):
         with CopiedScope():
@@ -43,42 +77,64 @@ def input_gradient(fn, x):
     return jax.grad(total)(x)
 
 
+def mean_over_devices(tensors):
+    """Returns tensors as they are: a mean over a batch that JAX has sharded is over all of it."""
+    return tensors
+
+
 def apply(optimizer, gradients, variables):
     """Updates `variables`, some or all of those that the optimizer was built with."""
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer.apply(gradients, variables)
         return
     # Loss scaling branches on whether the gradients are finite, and assignments inside a branch
-    # would leak traced values: its stateless form hands the new values out.
-    # It takes all that the optimizer was built with: what was frozen since has no gradient.
+    # would leak traced values. Its stateless form returns the new values instead. It needs every
+    # variable the optimizer was built with; variables frozen since get no gradient.
     given = {id(v): gradient for v, gradient in zip(variables, gradients, strict=True)}
-    built = optimizer._trainable_variables
+    built = keras_internals.built_variables(optimizer, otherwise=variables)
     state, values = ([v.value for v in group] for group in (optimizer.variables, built))
     values, state = optimizer.stateless_apply(state, [given.get(id(v)) for v in built], values)
     for variable, value in zip(built + optimizer.variables, values + state, strict=True):
         variable.assign(value)
 
 
-# Keras' own is as fast: XLA makes one kernel of a normalization, and arrays need no pipeline.
-batch_norm = loader = None
+def normal(shape, seed):
+    """Returns standard normal noise, float32."""
+    return keras.random.normal(shape, seed=seed)
 
 
-normal, uniform = keras.random.normal, keras.random.uniform
+def uniform(shape, seed):
+    """Returns noise that is uniform in 0…1, float32."""
+    return keras.random.uniform(shape, seed=seed)
+
+
+def seed_noise(seed, step):
+    """Does nothing: on JAX, noise follows from the state of the model's `SeedGenerator`."""
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def gather(array, order, start, size):
+    """Returns `array[order[start : start + size]]`, in one call of the device.
+
+    `start` is a value, so that all batches of a size share one compiled function.
+    """
+    return array[jax.lax.dynamic_slice(order, (start,), (size,))]
 
 
 def enable_compilation_cache(folder):
-    """Keeps compiled steps in `folder`, so that the next start of the same training finds them."""
+    """Keeps compiled steps in `folder`, where the next start of the same training finds them."""
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def device_name():
+    """Returns the name of the device that trains, such as `"cpu"`."""
     return jax.devices()[0].device_kind
 
 
 def free_memory():
-    """Bytes free on the accelerator, or None on a CPU."""
+    """Returns the bytes free on the accelerator, or None on a CPU."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if jax.default_backend() == "cpu" or "bytes_limit" not in stats:
         return None
@@ -86,22 +142,29 @@ def free_memory():
 
 
 class Trainer:
-    """Fits `_step(data) -> logs` to Keras' JAX trainer."""
+    """Fits `_step(batch) -> logs` to Keras' JAX trainer."""
 
     def train_step(self, state, data):
         weights = self.trainable_variables, self.non_trainable_variables
         others = self.optimizer.variables, self.metrics_variables
-        logs, state = pure_step(self._step, weights + others, state, data)
+        logs, state = pure_step(self._step, weights + others, state, self._batch(data))
         return logs, tuple(state)
 
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
         super().make_train_function(force)
-        if self.steps_per_execution == 1 or self.run_eagerly or not self.jit_compile:
-            return
-        # Keras only loops in Python here; a scan over the batches is one call of the device.
-        one_by_one, scan = self.train_function, jax.jit(self._scan, donate_argnums=0)
+        one_by_one = self.steps_per_execution == 1 or self.run_eagerly or not self.jit_compile
+        if not one_by_one and not keras_internals.scans_steps():
+            self.train_function = self._scanning(self.train_function)
+
+    def _scanning(self, one_by_one):
+        """Returns a train function that makes one call of the device of several steps.
+
+        Keras would make a call for each. It still does for what cannot be stacked, as when the last
+        batch of an epoch is smaller.
+        """
+        scan = jax.jit(self._scan, donate_argnums=0)
 
         def train_function(state, iterator):
             batches = list(itertools.islice(iterator, self.steps_per_execution))
@@ -110,7 +173,7 @@ class Trainer:
                 return scan(state, tuple(batches))
             return one_by_one(state, iter(batches))
 
-        self.train_function = train_function
+        return train_function
 
     def _scan(self, state, batches):
         def step(state, batch):

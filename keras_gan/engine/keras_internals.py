@@ -1,18 +1,280 @@
 """What the library uses of Keras that Keras does not document.
 
-Each function says why it is needed and what happens on a version of Keras that lacks it.
+Each function says why it is needed, and what happens on a version of Keras that lacks it: the
+library then takes the public way, which is slower or does a little less.
 """
 
 import contextlib
+import functools
+import importlib
 import sys
+import threading
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 
-try:
-    from keras.src.trainers.compile_utils import MetricsList
-except ImportError:
-    MetricsList = None
+VERSION = tuple(int(part) for part in keras.__version__.split(".")[:2])
+
+
+def _found(name: str, *modules: str) -> Any:
+    """Returns the object of this name from the first module of `keras.src` that has it, or None."""
+    for module in modules:
+        with contextlib.suppress(ImportError, AttributeError):
+            return getattr(importlib.import_module(f"keras.src.{module}"), name)
+    return None
+
+
+# Scopes, layers and their losses.
+
+_get_stateless_scope = _found("get_stateless_scope", "backend.common.stateless_scope")
+_thread = threading.local()
+
+
+class Scope(keras.StatelessScope):
+    """A `keras.StatelessScope` that knows the scope around it.
+
+    A gradient is taken of a pure function, inside a scope of its own. That scope must start from
+    the values of the scope around it, and what is assigned inside must end up there.
+
+    Without Keras' function for the open scope, `outer` is the innermost `Scope`. All scopes of a
+    train step are of this class; a `keras.StatelessScope` that a user opens around it is not seen.
+
+    Attributes:
+        outer: The scope that was open when this one was entered, or None.
+    """
+
+    outer: keras.StatelessScope | None = None
+
+    def __enter__(self):
+        opened = vars(_thread).setdefault("scopes", [])
+        if _get_stateless_scope is not None:
+            self.outer = _get_stateless_scope()
+        elif opened:
+            self.outer = opened[-1]
+        opened.append(self)
+        return super().__enter__()
+
+    def __exit__(self, *args):
+        _thread.scopes.pop()
+        return super().__exit__(*args)
+
+
+def all_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns a layer and all layers inside it.
+
+    `keras.Model.layers` lists the outermost ones alone. Without Keras' own list, this follows
+    `layers` downwards, and misses layers that are attributes of a layer that is not a model.
+    """
+    if hasattr(layer, "_flatten_layers"):
+        return layer._flatten_layers()
+    inner = getattr(layer, "layers", [])
+    return [layer, *(found for part in inner for found in all_layers(part))]
+
+
+def added_losses(network: keras.layers.Layer) -> list:
+    """Returns what the layers of a network have added to the loss in its last call.
+
+    These are the losses of `add_loss` and of activity regularizers, without those of the weights'
+    regularizers: a network that is called twice in a step decays its weights once. Uses nothing
+    private but the order of `network.losses`, in which those of the weights come last.
+    """
+    losses = network.losses
+    return losses[: len(losses) - len(_regularized(network))]
+
+
+def regularization_losses(network: keras.layers.Layer) -> list:
+    """Returns the losses of the regularizers of a network's trainable weights."""
+    return [variable.regularizer(variable) for variable in _regularized(network)]
+
+
+def _regularized(network) -> list[keras.Variable]:
+    return [v for v in network.trainable_weights if getattr(v, "regularizer", None) is not None]
+
+
+# The training loop.
+
+
+def _untouched(method):
+    return method
+
+
+# Decorates a method that assigns attributes which Keras is not to track, as Keras' own `compile`
+# does: metrics, which would be saved with the model, and lists, which would be wrapped. Without it,
+# they are tracked.
+no_automatic_dependency_tracking = (
+    _found("no_automatic_dependency_tracking", "utils.tracking") or _untouched
+)
+
+
+class _PublicEpochIterator:
+    """Iterates over one epoch of an array or a loader, as Keras' `EpochIterator` does."""
+
+    def __init__(self, x, batch_size=None, steps_per_epoch=None):
+        self.x, self.batch_size = x, batch_size or 32
+        self.num_batches = steps_per_epoch
+        if self.num_batches is None and hasattr(x, "shape"):
+            self.num_batches = -(-len(x) // self.batch_size)
+        elif self.num_batches is None and isinstance(x, keras.utils.PyDataset):
+            self.num_batches = len(x)
+
+    def __iter__(self):
+        for step, data in enumerate(self._batches()):
+            if self.num_batches is not None and step >= self.num_batches:
+                return
+            yield step, step, [data if isinstance(data, (tuple, list)) else (data,)]
+
+    def _batches(self):
+        if hasattr(self.x, "shape"):
+            starts = range(0, len(self.x), self.batch_size)
+            return (self.x[start : start + self.batch_size] for start in starts)
+        if isinstance(self.x, keras.utils.PyDataset):
+            return (self.x[i] for i in range(len(self.x)))
+        return iter(self.x)
+
+
+# Yields `(first_step, last_step, [data])` for any data that `fit` takes. Without it, arrays,
+# `PyDataset`, and whatever can be iterated over are read by a loop of the library's own.
+EpochIterator: Any = (
+    _found("EpochIterator", "trainers.epoch_iterator") or _PublicEpochIterator
+)  # fmt: skip
+
+
+def scans_steps() -> bool:
+    """Returns whether Keras' JAX trainer makes one call of the device of several steps.
+
+    It does from 3.16 on, where its loaders then give stacked batches. Before, Keras loops in
+    Python, and the library has a scan of its own.
+    """
+    return VERSION >= (3, 16)
+
+
+class WithoutDynamo:
+    """Keeps Keras' torch trainer from compiling with Dynamo, and lets `"auto"` reach the engine.
+
+    Dynamo would trace Keras' own Python, which takes minutes and makes slower steps. Both names of
+    Keras' question are answered: the first is that of 3.15, the second that of 3.16.
+
+    Where Keras asks neither, `predict` is compiled by Dynamo if `jit_compile=True`. Where it does
+    not resolve `"auto"` by this method, `"auto"` trains eagerly.
+    """
+
+    def _resolve_auto_jit_compile(self):
+        return "auto"
+
+    def _should_torch_compile(self):
+        return False
+
+    def _use_torch_compile(self):
+        return False
+
+
+# Optimizers.
+
+
+def built_variables(optimizer: keras.optimizers.Optimizer, otherwise: list) -> list:
+    """Returns the variables that an optimizer was built with, in its order.
+
+    `stateless_apply` takes the values of all of them, frozen ones included. Without Keras' list,
+    returns `otherwise`: training goes on as long as no layer is frozen after `compile`.
+    """
+    return getattr(optimizer, "_trainable_variables", otherwise)
+
+
+def adam_moments(optimizer: keras.optimizers.Optimizer, variables: Iterable) -> list[list] | None:
+    """Returns Adam's first and second moments of variables, for an update in fewer kernels.
+
+    Returns None for other optimizers, for Adam with `amsgrad`, and where Keras keeps the moments
+    elsewhere: the optimizer's own `update_step` is then used.
+    """
+    adam = keras.optimizers.Adam.update_step
+    if type(optimizer).update_step is not adam or getattr(optimizer, "amsgrad", True):
+        return None
+    try:
+        places = [optimizer._get_variable_index(variable) for variable in variables]
+        slots = optimizer._momentums, optimizer._velocities
+    except AttributeError:
+        return None
+    return [[slot[place] for place in places] for slot in slots]
+
+
+# Keras on torch.
+
+
+def torch_device() -> str:
+    """Returns the device on which Keras makes tensors: `"cpu"`, `"cuda"`, …
+
+    Without Keras' function, makes a tensor and looks where it is.
+    """
+    get_device = _get_device()
+    return str(get_device() if get_device else keras.ops.convert_to_tensor(0.0).device)
+
+
+@functools.cache
+def _get_device():
+    return _found("get_device", "backend.torch.core", "backend.torch.ops.core")
+
+
+def stored_tensors(variables: Iterable[keras.Variable]) -> list:
+    """Returns the tensors that hold variables' values.
+
+    `Variable.value` looks for scopes, takes microseconds, and is asked of hundreds of variables in
+    every compiled step. It is used where Keras keeps the tensor elsewhere.
+    """
+    return [v._value if hasattr(v, "_value") else v.value for v in variables]
+
+
+@contextlib.contextmanager
+def replaced_torch_functions(**functions: Any) -> Iterator[dict[str, Any]]:
+    """Replaces functions of Keras' torch backend, for tracing.
+
+    Args:
+        torch_seed_generator: `seed -> torch.Generator or None`. Keras makes a generator from the
+            value of a seed, which in a trace would be a constant: the same noise at every step.
+        update_step: `(optimizer, gradients, variables, learning_rate) -> None`. Some of Keras'
+            optimizers turn the learning rate into a Python number, another constant.
+        conv, conv_transpose: With the parameters of `keras.ops.conv` and
+            `keras.ops.conv_transpose`. These are for speed: where Keras keeps its own elsewhere,
+            they are left out.
+
+    Yields:
+        The functions that were replaced, by the same names.
+
+    Raises:
+        NotImplementedError: Where one of the first two cannot be replaced. The step runs eagerly.
+    """
+    nn = "backend.torch.nn", "backend.torch.ops.nn"
+    optimizer = _found(
+        "TorchParallelOptimizer", "backend.torch.optimizers.torch_parallel_optimizer"
+    )
+    places = {
+        "torch_seed_generator": (_module("backend.torch.random"), "torch_seed_generator"),
+        "update_step": (optimizer, "_backend_update_step"),
+        "conv": (_module(*nn), "conv"),
+        "conv_transpose": (_module(*nn), "conv_transpose"),
+    }
+    originals = {}
+    with contextlib.ExitStack() as stack:
+        for name, function in functions.items():
+            owner, attribute = places[name]
+            original = getattr(owner, attribute, None)
+            if original is None and name in ("torch_seed_generator", "update_step"):
+                raise NotImplementedError(
+                    f"this version of Keras ({keras.__version__}) has no {attribute} to replace"
+                )
+            if original is not None:
+                originals[name] = original
+                stack.callback(setattr, owner, attribute, original)
+                setattr(owner, attribute, function)
+        yield originals
+
+
+def _module(*names: str) -> Any:
+    for name in names:
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(f"keras.src.{name}")
+    return None
+
 
 # Copying and loading networks.
 
@@ -83,7 +345,7 @@ def register_parameters(network: keras.Model) -> None:
     Keras does so when a layer is built, if its variables have values by then. Without this, they
     are missing from the `state_dict` of the network. On other backends, this does nothing.
     """
-    for layer in network._flatten_layers():
+    for layer in all_layers(network):
         getattr(layer, "_post_build", lambda: None)()
 
 
@@ -113,6 +375,7 @@ def metric_directions(metrics: Iterable[keras.metrics.Metric]) -> list[keras.met
 
     Without this, those callbacks raise an error that asks for `mode="min"` or `mode="max"`.
     """
+    MetricsList = _found("MetricsList", "trainers.compile_utils")
     known = [metric for metric in metrics if getattr(metric, "_direction", None) in ("up", "down")]
     if MetricsList is None or not known:
         return []

@@ -1,47 +1,54 @@
 """Scopes over the values of Keras variables, the same on every backend."""
 
 import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
-from keras.src.backend.common.stateless_scope import get_stateless_scope
+
+from keras_gan.engine.keras_internals import Scope
 
 
-class CopiedScope(keras.StatelessScope):
-    """A scope that starts from the values of the current one and keeps changes to itself.
+class CopiedScope(Scope):
+    """A scope that starts from the values of the one around it and keeps changes to itself.
 
-    Whatever is assigned inside is forgotten at its end, unless the caller reads it back: what a
-    pass that only looks (a penalty's) must do to statistics and seeds, and what keeps traced
-    values from leaking.
+    What is assigned inside is forgotten at its end, unless the caller reads it from `updates`. So
+    a penalty's own pass leaves statistics and seeds alone, and traced values do not leak.
 
     Attributes:
         updates: What was assigned, by the variable's id: `(variable, value)`.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(collect_losses=True)
-        outer = get_stateless_scope()
-        if outer is not None:
-            self.state_mapping.update(outer.state_mapping)
-        self.updates = {}
+        self.updates: dict[int, tuple[keras.Variable, Any]] = {}
+
+    def __enter__(self):
+        super().__enter__()
+        if self.outer is not None:
+            self.state_mapping.update(self.outer.state_mapping)
+        return self
 
     def add_update(self, update):
         super().add_update(update)
         self.updates[id(update[0])] = update
 
 
-def pure_step(step, groups, values, data):
+def pure_step(
+    step: Callable, groups: Sequence[list], values: Sequence[list], batch
+) -> tuple[Any, list[list]]:
     """Runs a stateful step as a pure function of the variables' values.
 
     Args:
-        step: Callable that takes `data`, reads and assigns Keras variables and returns logs.
+        step: Callable that takes `batch`, reads and assigns Keras variables and returns logs.
         groups: Lists of `keras.Variable`.
         values: Lists of tensors, parallel to `groups`.
-        data: One batch.
+        batch: One batch.
 
     Returns:
         `(logs, new_values)`, the latter parallel to `groups`.
     """
     mapping = zip(itertools.chain(*groups), itertools.chain(*values), strict=True)
-    with keras.StatelessScope(state_mapping=mapping) as scope:
-        logs = step(data)
+    with Scope(state_mapping=mapping) as scope:
+        logs = step(batch)
     return logs, [[scope.get_current_value(v) for v in variables] for variables in groups]

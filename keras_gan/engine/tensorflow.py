@@ -1,15 +1,19 @@
 """TensorFlow: gradient tapes inside the one function that Keras' trainer makes."""
 
-from functools import partial
+import functools
 
 import keras
 import tensorflow as tf
 
+from keras_gan.engine import keras_internals
 from keras_gan.engine.scopes import CopiedScope
 
 
 def value_and_grad(fn, variables):
-    """Returns `(loss, aux), gradients` of `fn() -> (loss, aux)` with respect to `variables`."""
+    """Returns `(loss, aux), gradients` of `fn() -> (loss, aux)` with respect to `variables`.
+
+    What `fn` assigns to variables (statistics, seeds) is kept.
+    """
     values = [v.value for v in variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
@@ -17,33 +21,85 @@ def value_and_grad(fn, variables):
     return outputs, tape.gradient(outputs[0], values)
 
 
+def logits_and_gradient(fn, x):
+    """Returns `(logits, aux), gradient` of `fn(x) -> (logits, aux)`, from one pass.
+
+    What `fn` assigns to variables is kept, as if it had been called plainly.
+
+    Args:
+        fn: Callable from samples to logits `(batch, …)` and a list of scalars, which may be empty.
+        x: Float samples `(batch, …)`.
+
+    Returns:
+        What `fn` returns, and the gradient of `sum(logits)` with respect to `x`, of the shape of
+        `x`. All of it is differentiable with respect to the weights.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        logits, aux = fn(x)
+        total = keras.ops.sum(logits)
+    return (logits, aux), _gradient(tape, total, x)
+
+
 def input_gradient(fn, x):
-    """Returns the gradient of `sum(fn(x))` with respect to `x`, itself differentiable."""
+    """Returns the gradient of `sum(fn(x))` with respect to `x`, itself differentiable.
+
+    What `fn` assigns to variables is forgotten.
+    """
     with tf.GradientTape(watch_accessed_variables=False) as tape, CopiedScope():
         tape.watch(x)
         total = keras.ops.sum(fn(x))
+    return _gradient(tape, total, x)
+
+
+def _gradient(tape, total, x):
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def mean_over_devices(tensors):
+    """Returns each replica's share of the mean over the replicas of a `tf.distribute` strategy.
+
+    That is a tensor divided by the number of replicas: Keras' optimizers and metrics sum over them.
+    None stays None. On one device, the tensors are returned as they are.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas == 1:
+        return tensors
+    # scalar_mul, because it takes the sparse gradients of embeddings, too.
+    return [None if t is None else tf.math.scalar_mul(1.0 / replicas, t) for t in tensors]
 
 
 def apply(optimizer, gradients, variables):
     """Updates `variables`, some or all of those that the optimizer was built with."""
-    adam = keras.optimizers.Adam.update_step
-    if type(optimizer).update_step is adam and not optimizer.amsgrad:
-        optimizer.update_step = partial(_adam_step, optimizer)
-    optimizer.apply(gradients, variables)
+    if keras_internals.adam_moments(optimizer, []) is None:
+        optimizer.apply(gradients, variables)
+        return
+    # The user's optimizer under another class: all attributes are shared, nothing is assigned.
+    fused = object.__new__(_fused(type(optimizer)))
+    object.__setattr__(fused, "__dict__", vars(optimizer))
+    fused.apply(gradients, variables)
+
+
+@functools.cache
+def _fused(adam):
+    """Returns a subclass of Adam whose `update_step` is one kernel, where Keras' is a dozen."""
+    return type(adam)(adam.__name__, (adam,), {"update_step": _adam_step})
 
 
 def _adam_step(optimizer, gradient, variable, learning_rate):
-    """Keras' own update in one kernel, where Keras makes a dozen passes over the memory."""
     if isinstance(gradient, tf.IndexedSlices):
-        return type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
-    i, step = optimizer._get_variable_index(variable), optimizer.iterations + 1
-    numbers = (step, learning_rate, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
+        keras.optimizers.Adam.update_step(optimizer, gradient, variable, learning_rate)
+        return
+    [mean], [square] = keras_internals.adam_moments(optimizer, [variable])
+    numbers = (
+        optimizer.iterations + 1, learning_rate,
+        optimizer.beta_1, optimizer.beta_2, optimizer.epsilon,
+    )  # fmt: skip
     step, rate, beta1, beta2, epsilon = (tf.cast(x, variable.dtype) for x in numbers)
-    return tf.raw_ops.ResourceApplyAdam(
-        var=variable.handle, m=optimizer._momentums[i].value.handle,
-        v=optimizer._velocities[i].value.handle, beta1_power=beta1**step, beta2_power=beta2**step,
-        lr=rate, beta1=beta1, beta2=beta2, epsilon=epsilon, grad=tf.cast(gradient, variable.dtype),
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle, m=mean.value.handle, v=square.value.handle,
+        beta1_power=beta1**step, beta2_power=beta2**step, lr=rate,
+        beta1=beta1, beta2=beta2, epsilon=epsilon, grad=tf.cast(gradient, variable.dtype),
     )  # fmt: skip
 
 
@@ -57,41 +113,61 @@ def batch_norm(x, scale, offset, epsilon):
     return y, mean, variance * (count - 1) / count
 
 
-normal, uniform = keras.random.normal, keras.random.uniform
+def normal(shape, seed):
+    """Returns standard normal noise, float32."""
+    return keras.random.normal(shape, seed=seed)
+
+
+def uniform(shape, seed):
+    """Returns noise that is uniform in 0…1, float32."""
+    return keras.random.uniform(shape, seed=seed)
+
+
+def seed_noise(seed, step):
+    """Does nothing: on TensorFlow, noise follows from the state of the model's `SeedGenerator`."""
+
+
+def gather(array, order, start, size):
+    """Returns `array[order[start : start + size]]`."""
+    return tf.gather(array, order[start : start + size])
+
+
+def loader(batches):
+    """Returns the batches of a `SeededBatches` of an array as a `tf.data.Dataset`.
+
+    Without autotuning: TensorFlow 2.21 waits for its thread at the end of each epoch.
+    """
+    array = tf.constant(keras.ops.convert_to_numpy(batches.samples))
+    count = tf.TensorSpec((None,), tf.int64)
+    # One call of Python for each epoch, when it starts.
+    epochs = tf.data.Dataset.from_generator(lambda: [batches.numbers()], output_signature=count)
+    numbers = epochs.flat_map(tf.data.Dataset.from_tensor_slices)
+    # The compiler knows the size of batches that are all alike.
+    chosen = numbers.batch(batches.batch_size, drop_remainder=batches.all_alike)
+    loaded = chosen.map(lambda i: (tf.gather(array, i),)).prefetch(1)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    counted = tf.data.experimental.assert_cardinality(len(batches))
+    return loaded.apply(counted).with_options(options)
 
 
 def enable_compilation_cache(folder):
+    """Raises RuntimeError."""
     raise RuntimeError("TensorFlow has no persistent compilation cache; JAX and torch have.")
 
 
-def loader(array, batch_size, shuffle):
-    """An array's batches as a `tf.data.Dataset`; Keras is to neither batch nor shuffle them.
-
-    Without autotuning, for whose thread TensorFlow 2.21 was seen to wait at the end of epochs.
-    """
-    array = tf.constant(keras.ops.convert_to_numpy(array))
-    numbers = tf.data.Dataset.range(len(array))
-    if shuffle:
-        numbers = numbers.shuffle(len(array))
-    # Where all are whole, their size is known to the compiler.
-    batches = numbers.batch(batch_size, drop_remainder=len(array) % batch_size == 0)
-    batches = batches.map(lambda i: (tf.gather(array, i),)).prefetch(1)
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return batches.with_options(options), None, False
-
-
 def device_name():
+    """Returns the type of the device that trains, such as `"CPU"`."""
     return tf.config.list_logical_devices()[-1].device_type
 
 
 def free_memory():
-    """None: tf.data feeds this backend, and copies ahead to the device by itself."""
+    """Returns None: tf.data feeds this backend, and copies ahead to the device by itself."""
     return
 
 
 class Trainer:
-    """Fits `_step(data) -> logs` to Keras' TensorFlow trainer."""
+    """Fits `_step(batch) -> logs` to Keras' TensorFlow trainer."""
 
     def train_step(self, data):
-        return self._step(data)
+        return self._step(self._batch(data))
