@@ -17,11 +17,11 @@ import numpy as np
 
 from keras_gan import datasets, engine, presets
 from keras_gan.callbacks import LinearDecay
+from keras_gan.datasets.batches import SeededBatches
 from keras_gan.files import content_key, replacing
 from keras_gan.gan import GAN
-from keras_gan.metrics.report import default_metrics, report
-from keras_gan.datasets.batches import SeededBatches
 from keras_gan.images import image_grid, save_image
+from keras_gan.metrics.report import default_metrics, report
 from keras_gan.runs import RunFolder, TimeLeft
 
 SCORED = 10_000  # Held-out images for `train --score`, at most.

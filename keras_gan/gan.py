@@ -267,7 +267,9 @@ class GAN(engine.Trainer, keras.Model):
             )  # fmt: skip
             values = self._weighted_terms("discriminator", context)
             loss = self.adversarial_loss.discriminator(real_logits, fake_logits)
-            loss = sum(values + real_added + fake_added + regularization_losses(self.discriminator), loss)
+            loss = sum(
+                values + real_added + fake_added + regularization_losses(self.discriminator), loss
+            )
             outputs = [loss, losses.mean(real_logits), losses.mean(fake_logits), *values]
             return self.optimizer.discriminator.scale_loss(loss), outputs
 
@@ -536,9 +538,7 @@ class GAN(engine.Trainer, keras.Model):
 
         NumPy gives the same latents whatever the backend.
         """
-        return self._samples_of(
-            random.standard_normal((size, *self.latent_shape), dtype="float32")
-        )
+        return self._samples_of(random.standard_normal((size, *self.latent_shape), dtype="float32"))
 
     def _samples_of(self, latents):
         # With TensorFlow's strategies for several devices, Keras gives all that each of them made.

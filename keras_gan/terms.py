@@ -102,7 +102,10 @@ class Term(keras.layers.Layer):
         self.parts = parts
         self._initial_weight = float(weight)
         self.weight = self.add_weight(
-            name="weight", shape=(), initializer=keras.initializers.Constant(weight), trainable=False
+            name="weight",
+            shape=(),
+            initializer=keras.initializers.Constant(weight),
+            trainable=False,
         )
         self.built = True
 
@@ -136,9 +139,7 @@ class GradientPenalty(Term):
 
     def call(self, context: Context):
         shape = (ops.shape(context.real)[0],) + (1,) * (len(context.real.shape) - 1)
-        return gradient_penalty(
-            context.critic, context.real, context.fake, context.uniform(shape)
-        )
+        return gradient_penalty(context.critic, context.real, context.fake, context.uniform(shape))
 
 
 def gradient_penalty(critic: Callable[[Any], Any], real, fake, epsilon):

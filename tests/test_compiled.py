@@ -14,7 +14,7 @@ from keras import ops
 
 import keras_gan
 from keras_gan import engine
-from keras_gan.engine.resident import ResidentArray
+from keras_gan.datasets.batches import SeededBatches
 
 BACKEND = keras.backend.backend()
 torch_only = pytest.mark.skipif(BACKEND != "torch", reason="how torch alone compiles")
@@ -222,9 +222,9 @@ def test_data_kept_on_the_device(monkeypatch):
     plain = gan.fit(data, batch_size=10, epochs=1, verbose=0, keep_on_device=False)
     np.testing.assert_allclose(first.history["d_real"], plain.history["d_real"] * 2, rtol=1e-5)
     orders = []
-    resident = ResidentArray(np.arange(20.0), 7, shuffle=True)
-    for _ in range(2):
-        orders.append([ops.convert_to_numpy(batch) for (batch,) in resident.get_jax_iterator()])
+    resident = SeededBatches(np.arange(20.0), 7, keep_on_device=True)
+    for resident.epoch in range(2):
+        orders.append([ops.convert_to_numpy(resident[i][0]) for i in range(len(resident))])
     assert [len(batch) for batch in orders[0]] == [7, 7, 6]
     first, second = map(np.concatenate, orders)
     assert sorted(first) == list(range(20)) and list(first) != list(second)
