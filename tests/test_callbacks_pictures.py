@@ -9,6 +9,7 @@ from PIL import Image
 
 from keras_gan import callbacks, create_model, datasets, metrics, runs
 from keras_gan.datasets.batches import SeededBatches
+from keras_gan.images import image_grid, save_image
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -18,7 +19,7 @@ def test_sample_grid_shows_the_same_latents_after_each_epoch(tmp_path, channels)
     gan.fit(pictures(8, (8, 8, channels)), epochs=2, verbose=0, callbacks=[grid])
     assert sorted(p.name for p in grid.folder.iterdir()) == ["epoch_0001.png", "epoch_0002.png"]
     first, last = (np.asarray(Image.open(grid.path(epoch))) for epoch in range(2))
-    np.testing.assert_array_equal(last, drawing.image_grid(gan.generate(5, seed=3)))
+    np.testing.assert_array_equal(last, image_grid(gan.generate(5, seed=3)))
     assert (first != last).any()
 
 
@@ -92,7 +93,7 @@ def test_batches_keep_one_size():
 
 def test_batches_of_a_folder(tmp_path):
     for i in range(5):
-        drawing.save_image(tmp_path / f"{i}.png", np.full((8, 8), 10 * i, "uint8"))
+        save_image(tmp_path / f"{i}.png", np.full((8, 8), 10 * i, "uint8"))
     folder = datasets.open_images(tmp_path, 8, 1, batch_size=1)
     batches = SeededBatches(folder, 5)
     assert batches[0][0].shape == (5, 8, 8, 1)
