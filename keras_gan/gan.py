@@ -576,8 +576,8 @@ def _part(samples, parts: int):
 def _refuse(arguments: dict) -> None:
     if "penalty" in arguments:
         raise ValueError(
-            'penalty= is now terms=: a list of names or objects, such as terms=["gradient_penalty"] '
-            "or terms=[keras_gan.terms.GradientPenalty(10.0)]."
+            "penalty= is now terms=, a list of names or objects: terms=['gradient_penalty'] or "
+            "terms=[keras_gan.terms.GradientPenalty(10.0)]."
         )
     if arguments:
         raise TypeError(f"GAN does not take {', '.join(arguments)}.")
