@@ -32,9 +32,9 @@ from keras import layers
 from PIL import Image
 
 import keras_gan
-from benchmarks import bundle
 from keras_gan import GAN, files, hub, networks, presets
 from keras_gan.pictures import image_grid
+from zoo.tools import bundle
 
 SHAPE = (8, 8, 1)
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
