@@ -12,7 +12,7 @@
 #   python -m zoo.tools.bundle FOLDER/emoji-* dcgan_noto_emoji --last
 set -euo pipefail
 folder=${1:?a folder for the runs}
-python=${PYTHON:-python}
+python=${PYTHON:-python3}
 
 train() {  # NAME VARIANT DATA [OPTION…]
     for seed in ${SEEDS:-0}; do
