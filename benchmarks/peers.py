@@ -3,6 +3,9 @@
     pip install --no-deps torchgan torch-mimicry torchvision
     KERAS_BACKEND=torch python -m benchmarks.peers --json-out peers_torch.json
 
+torch-mimicry also needs scikit-image, lazy-loader, networkx, imageio, tifffile, scikit-learn,
+joblib, threadpoolctl and narwhals. A peer that does not import is reported with its error.
+
 A peer trains its own networks with its own losses and step. The same networks, rebuilt with Keras'
 layers, are trained by `fit` with the same optimizer, batch and loss. `README.md` says what differs.
 """
