@@ -18,7 +18,7 @@ train() {  # NAME VARIANT DATA [OPTION…]
     for seed in ${SEEDS:-0}; do
         local out=$folder/$1-$seed resume=
         [ ! -e "$out/options.json" ] || resume=--resume
-        "$python" -m keras_gan train "$2" --data "$3" --seed "$seed" --score "${@:4}" \
+        "$python" -m keras_gan_cli train "$2" --data "$3" --seed "$seed" --score "${@:4}" \
             --out "$out" $resume
     done
 }
