@@ -15,6 +15,7 @@ from keras.src.utils.tracking import no_automatic_dependency_tracking
 
 from keras_gan import engine, losses, optimizers, penalties
 from keras_gan.average import frozen_copy
+from keras_gan.engine import keras_internals
 from keras_gan.engine.resident import ResidentArray
 from keras_gan.errors import check_samples
 from keras_gan.files import content_key
@@ -162,7 +163,7 @@ class GAN(engine.Trainer, keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         # The scope also serves the average, which is a copy of the generator.
-        with keras.saving.custom_object_scope(custom_objects or {}):
+        with keras_internals.custom_objects(custom_objects or {}):
             parts = {
                 key: keras.saving.deserialize_keras_object(copy.deepcopy(part))
                 for key, part in config.items()

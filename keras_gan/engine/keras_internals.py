@@ -6,10 +6,19 @@ Each function says why it is needed and what happens on a version of Keras that 
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 
 # Copying and loading networks.
+
+
+def _global_state():
+    try:
+        from keras.src.backend.common import global_state
+    except ImportError:
+        return None
+    return global_state
 
 
 @contextlib.contextmanager
@@ -50,10 +59,7 @@ def unset_weights() -> Iterator[None]:
 
     Without Keras' list of uninitialized variables, networks are initialized as usual.
     """
-    try:
-        from keras.src.backend.common import global_state
-    except ImportError:
-        global_state = None
+    global_state = _global_state()
     if global_state is None or not hasattr(keras.Variable, "_deferred_initialize"):
         yield
         return
@@ -80,6 +86,18 @@ def register_parameters(network: keras.Model) -> None:
     """
     for layer in network._flatten_layers():
         getattr(layer, "_post_build", lambda: None)()
+
+
+def custom_objects(objects: dict[str, Any]) -> contextlib.AbstractContextManager:
+    """Adds custom objects to those of the enclosing `keras.saving.custom_object_scope`.
+
+    A scope of Keras replaces the enclosing one instead, so that what a user passes to `load_model`
+    would be lost. Without Keras' global state, that is what happens here, too.
+    """
+    global_state = _global_state()
+    if global_state is not None:
+        objects = global_state.get_global_attribute("custom_objects_scope_dict", {}) | objects
+    return keras.saving.custom_object_scope(objects)
 
 
 def unsafe_deserialization() -> contextlib.AbstractContextManager:
