@@ -1,6 +1,7 @@
 """Helpers that the tests share; each process runs on the one backend that KERAS_BACKEND names."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_gan import GAN, engine
+from keras_gan import GAN, engine, networks
 
 BACKENDS = ("jax", "tensorflow", "torch")
 BACKEND = keras.backend.backend()
@@ -132,3 +133,43 @@ def python(backend, *arguments, **options):
     )
     assert result.returncode == 0, f"{backend}:\n{result.stdout[-2000:]}{result.stderr[-4000:]}"
     return result.stdout
+
+
+# Presets.
+
+
+def tiny_gan(**options):
+    """An image GAN of a few weights, compiled, whose average differs from its generator."""
+    shape = (8, 8, 1)
+    gan = GAN(
+        networks.mlp_generator(shape, 3, (4,)),
+        networks.mlp_discriminator(shape, (4,)),
+        ema_momentum=0.9,
+        **options,
+    )
+    gan.compile(keras.optimizers.Adam(1e-3, 0.5), keras.optimizers.Adam(4e-3))
+    random = np.random.default_rng(0)
+    gan.set_weights([random.normal(0, 1, w.shape) for w in gan.get_weights()])
+    return gan
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory):
+    """A model and its preset folder, which no test may change."""
+    folder = tmp_path_factory.mktemp("saved") / "tiny"
+    gan = tiny_gan()
+    gan.save_to_preset(folder)
+    return gan, folder
+
+
+@pytest.fixture
+def preset(saved, tmp_path):
+    """A copy of that folder, to be changed."""
+    return Path(shutil.copytree(saved[1], tmp_path / "preset"))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A place for downloads that is empty at first."""
+    monkeypatch.setenv("KERAS_GAN_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"

@@ -49,23 +49,31 @@ def test_copy(moved, monkeypatch):
 
 
 class Scaled(layers.Layer):
-    """A layer of a user who knows neither build() nor register_keras_serializable()."""
+    """A layer that is not registered, with a variable that is made from an array."""
 
-    def __init__(self, **options):
+    def __init__(self, by=2.0, **options):
         super().__init__(**options)
-        self.scale = keras.Variable(np.full((3,), 2.0, "float32"))
+        self.by = by
+        self.scale = keras.Variable(np.full((3,), by, "float32"))
 
     def call(self, x):
         return x * self.scale
 
+    def get_config(self):
+        return super().get_config() | {"by": self.by}
 
-@pytest.mark.parametrize(
-    "layer", [Scaled, lambda: layers.Lambda(lambda x: 2.0 * x)], ids=["a class", "a lambda"]
-)
+
+OWN_LAYERS = {"a class": lambda: Scaled(3.0), "a lambda": lambda: layers.Lambda(lambda x: 2.0 * x)}
+
+
+@pytest.mark.parametrize("layer", OWN_LAYERS)
 def test_copy_of_a_users_own_layers(layer):
-    generator = spread(keras.Sequential([keras.Input((3,)), layer(), layers.Dense(2)]))
+    stack = [keras.Input((3,)), OWN_LAYERS[layer](), layers.Dense(2)]
+    generator = spread(keras.Sequential(stack))
     gan = GAN(generator, keras.Sequential([layers.Dense(1)]), ema_momentum=0.5)
     assert_equal(values(gan.ema_generator), values(generator))
+    latents = np.ones((2, 3), "float32")
+    assert_equal([gan.predict(latents, verbose=0)], [generator.predict(latents, verbose=0)])
 
 
 def doubled(x):
@@ -149,3 +157,12 @@ def test_tensorflow_that_is_imported_stays_known(monkeypatch):
     monkeypatch.setattr(module_utils.tensorflow, "_available", None)
     with keras_internals.without_tensorflow():
         assert module_utils.tensorflow._available is None
+
+
+def test_models_of_one_network_average_apart(saved):
+    first = keras_gan.from_preset(saved[1])
+    before = values(first.ema_generator)
+    second = GAN(first.generator, first.discriminator, ema_momentum=0.5)
+    assert second.ema_generator is not first.ema_generator
+    assert_equal(values(first.ema_generator), before)
+    assert_equal(values(second.ema_generator), values(first.generator))

@@ -75,6 +75,7 @@ def test_an_unknown_name_brings_the_closest():
 def test_a_taken_name_is_refused(registry):
     with pytest.raises(ValueError, match="already"):
         keras_gan.register_model("dcgan", presets.get_recipe("lsgan"))
+    keras_gan.register_model("dcgan", presets.get_recipe("dcgan"))  # Importing twice does no harm.
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -109,6 +110,7 @@ def test_options_take_the_place_of_the_recipes():
     gan = keras_gan.create_model("vanilla", (8, 8, 1), loss="hinge", discriminator_steps=2)
     assert gan.adversarial_loss == keras_gan.losses.get("hinge")
     assert gan.discriminator_steps == 2
+    assert gan.name == "vanilla"
 
 
 def test_a_new_variant_is_one_short_file_and_one_line(registry, tmp_path, monkeypatch):
