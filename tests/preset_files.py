@@ -1,4 +1,4 @@
-"""Presets in tests: what they are compared by, and how they are damaged."""
+"""Helpers to compare, edit and break presets."""
 
 import json
 
@@ -14,7 +14,7 @@ CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
 
 
 def images(gan):
-    """A few samples, without compiling anything."""
+    """Returns a few samples, without compiling anything."""
     latents = np.random.default_rng(0).standard_normal((4, *gan.latent_shape), "float32")
     return keras.ops.convert_to_numpy(gan(latents))
 
@@ -25,7 +25,7 @@ def assert_same(gan, other):
 
 
 def refused(name, error=ValueError):
-    """The one line with which a preset is refused."""
+    """Returns the error message of a preset that is refused, which must be one line."""
     with pytest.raises(error) as caught:
         keras_gan.from_preset(name)
     message = str(caught.value)
@@ -52,5 +52,5 @@ def contents(folder):
 
 
 def config(gan):
-    """The configuration as it is read back from a file: JSON has no tuples."""
+    """Returns the configuration as it is read back from JSON, which has no tuples."""
     return json.loads(json.dumps([gan.get_config(), gan.get_compile_config()]))

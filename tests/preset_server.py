@@ -1,4 +1,4 @@
-"""A web server on the loopback address, which offers presets the way real servers do."""
+"""A web server on the loopback address that offers presets the way real servers do."""
 
 import http.server
 import json
@@ -43,7 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = end < len(body)
 
     def do_POST(self):
-        """What the Hub's client asks for to upload files: a repository, a plan, a commit."""
+        """Answers the Hub's client, which uploads files in three requests."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.asked.append(("POST", self.path, None))
         if self.path.endswith("/commit/main"):
@@ -63,7 +63,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Offers pages, ends a reply early where `cuts` says so, and waits in its middle at `gates`."""
+    """Offers pages; cuts replies short as `cuts` says, and pauses in the middle of those in `gates`."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -91,5 +91,5 @@ class Server(http.server.ThreadingHTTPServer):
             self.thread.join()
             self.server_close()
 
-    def handle_error(self, *args):  # Of a client that was killed.
+    def handle_error(self, *args):  # Clients that were killed cause errors.
         pass

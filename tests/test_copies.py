@@ -1,4 +1,4 @@
-"""Copies of networks: right, quick to make, and made on a Keras without the private names, too."""
+"""Copies of networks are exact and quick to make, also on a Keras that lacks the private names."""
 
 import sys
 
@@ -21,7 +21,7 @@ def network():
 
 
 def spread(network):
-    """The network with weights that no initializer makes."""
+    """Returns the network with weights that no initializer draws."""
     random = np.random.default_rng(0)
     network.set_weights([random.uniform(1, 2, w.shape) for w in network.get_weights()])
     return network
@@ -135,7 +135,7 @@ def test_torch_finds_the_parameters(tmp_path):
 @pytest.mark.cross
 @pytest.mark.parametrize("backend", [b for b in BACKENDS if b != "tensorflow"])
 def test_copies_do_not_import_tensorflow(backend, tmp_path):
-    """Which takes seconds; the test would pass, too, if it were not installed."""
+    """Importing it takes seconds. The last line checks that it is installed and found."""
     code = """
 import sys
 import keras_gan
@@ -147,7 +147,7 @@ keras_gan.GAN.from_config(gan.get_config()) if len(sys.argv) > 1 else None
 print("tensorflow" in sys.modules, tensorflow._available)
 """
     assert python(backend, "-c", code, cwd=tmp_path).splitlines()[-1] == "False None"
-    # Keras by itself does, and finds it: what was hidden is back.
+    # Afterwards, Keras finds it again.
     assert python(backend, "-c", code, "own", cwd=tmp_path).splitlines()[-1] == "True True"
 
 

@@ -1,6 +1,6 @@
-"""Presets from elsewhere: from web servers and the Hugging Face Hub, cut short, damaged or hostile.
+"""Presets downloaded from web servers and the Hugging Face Hub: whole, interrupted or damaged.
 
-Everything is served on the loopback address, also what the Hub's own client asks for.
+Everything is served on the loopback address, including what the Hub's own client requests.
 """
 
 import base64
@@ -44,7 +44,7 @@ def test_folder_is_fetched_once(server, saved, capsys):
     gan, folder = saved
     url = server.offer(folder)
     assert_same(keras_gan.from_preset(url), gan)
-    assert capsys.readouterr().out == ""  # A command's own output is for other programs.
+    assert capsys.readouterr().out == ""  # Programs read what a command prints there.
     server.stop()
     assert_same(keras_gan.from_preset(url), gan)
     files = ("README.md", CONFIG, METADATA, WEIGHTS, "samples.png")
@@ -67,7 +67,7 @@ def test_after_a_cut_only_the_rest_is_fetched(kind, server, saved):
 
 
 def test_ended_between_the_last_byte_and_the_move(server, saved, cache):
-    """All is there already: the server then has no rest to send."""
+    """The whole file has arrived, so the server has nothing left to send."""
     url = server.offer(saved[1])
     server.cuts[f"/preset/{WEIGHTS}"] = 1000
     refused(url, ConnectionError)
@@ -127,7 +127,7 @@ def test_folder_that_is_refused(case, server, saved, preset, cache):
     assert url in message
     assert word in message
     assert not [*cache.parent.rglob("*evil*")]
-    server.offer(saved[1])  # Nothing of it is in the way later.
+    server.offer(saved[1])  # Nothing is left that would get in the way.
     assert presets.find_preset(url).is_relative_to(cache)
 
 
@@ -157,10 +157,10 @@ def test_only_encrypted(server):
 
 
 def zipped(members, mode=0o644, **options):
-    """A zip archive; a member's name may come twice, if `members` are pairs."""
+    """Returns a zip archive; names may repeat if `members` are pairs."""
     archive = io.BytesIO()
     with (
-        warnings.catch_warnings(action="ignore"),  # Of names that come twice.
+        warnings.catch_warnings(action="ignore"),  # About repeated names.
         zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, **options) as file,
     ):
         for name, body in getattr(members, "items", lambda: members)():
@@ -286,7 +286,7 @@ def test_unpacking_that_was_ended(server, saved, monkeypatch):
 
 @pytest.fixture
 def hugging_face(server, monkeypatch):
-    """The server, offering repositories; the client that is installed asks it."""
+    """The server, offering repositories to the Hub's client."""
     pytest.importorskip("huggingface_hub")
     from huggingface_hub import constants
 
@@ -336,7 +336,7 @@ def test_hugging_face_after_a_cut(hugging_face, saved):
     hugging_face.offer_repository(saved[1])
     path = next(page for page in hugging_face.pages if page.endswith(WEIGHTS))
     hugging_face.cuts[path] = 1000
-    try:  # The client tries again by itself, or says so.
+    try:  # The client either retries by itself or raises.
         keras_gan.from_preset("hf://u/r")
     except ConnectionError as error:
         assert "hf://u/r" in str(error)
@@ -399,7 +399,7 @@ def test_only_whole_presets_are_uploaded(hugging_face, preset):
     assert not hugging_face.asked
 
 
-# Disks that take nothing.
+# Disks that cannot be written.
 
 
 def test_cache_that_cannot_be_made(server, saved, monkeypatch):
@@ -414,7 +414,7 @@ def test_cache_that_is_read_only_is_read(server, saved, cache, monkeypatch):
     folder = presets.find_preset(url)
     for path in (folder, folder.parent):
         path.chmod(0o555)
-    for change in ("mkdir", "rename", "unlink"):  # For root, whom no mode stops.
+    for change in ("mkdir", "rename", "unlink"):  # Because modes do not stop root.
         monkeypatch.setattr(Path, change, full)
     monkeypatch.setattr("filelock.FileLock.acquire", full)
     try:
@@ -468,7 +468,7 @@ print(presets.find_preset(sys.argv[1]))
 
 @pytest.fixture
 def pull():
-    """Starts processes that fetch a preset; each has come to it when this returns."""
+    """Starts processes that download a preset; kills them in the end."""
     started = []
 
     def start(url):

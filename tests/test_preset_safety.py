@@ -1,4 +1,4 @@
-"""Presets that mean harm and presets that are damaged: refused, or loaded as they were saved."""
+"""Malicious and damaged presets are refused, or loaded exactly as they were saved."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from preset_files import CONFIG, METADATA, WEIGHTS, assert_same, edit, refused, 
 import keras_gan
 from keras_gan.presets import folders
 
-# Presets that mean harm.
+# Malicious presets.
 
 
 def bait(name, *, module="keras.layers", config=None, registered_name=None, **more):
@@ -34,7 +34,7 @@ def function(module, name, **more):
 
 
 def a_lambda():
-    with warnings.catch_warnings(action="ignore"):  # That it is unsafe.
+    with warnings.catch_warnings(action="ignore"):  # About lambdas being unsafe.
         return keras.saving.serialize_keras_object(lambda x: os.system("true") or x)
 
 
@@ -122,7 +122,7 @@ def test_code_is_refused_and_not_run(case, preset, monkeypatch, tmp_path):
 
 
 def test_registered_classes_are_built(saved, preset):
-    """What the running program itself knows is no harm."""
+    """Classes that the running program has registered are allowed."""
 
     @keras.saving.register_keras_serializable("tests")
     class Same(layers.Layer):
@@ -224,7 +224,7 @@ OTHER_VALUES = (
 
 
 def places(entries):
-    """All `(container, key)` of a JSON document."""
+    """Returns every `(container, key)` of a JSON document."""
     found = []
     keys = entries.keys() if isinstance(entries, dict) else range(len(entries))
     for key in keys:
@@ -237,7 +237,7 @@ def places(entries):
 def mutate_json(path, where, how, value):
     try:
         entries = json.loads(path.read_text())
-    except ValueError:  # An earlier mutation has been here.
+    except ValueError:  # Damaged by an earlier mutation.
         return
     all_places = places(entries) if isinstance(entries, (dict, list)) else []
     if not all_places:
@@ -285,12 +285,12 @@ byte_mutations = st.tuples(
     consistent=st.booleans(),
 )
 def test_damaged_presets_are_right_or_refused(saved, mutations, consistent):
-    """The model that was saved, or one line; with new hashes, no other weights than those."""
+    """They load as saved or raise one line; even with new hashes, the weights stay the same."""
     gan, original = saved
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(shutil.copytree(original, Path(parent) / "preset"))
         for mutate, name, *how in mutations:
-            # Weights with a hash of their own are another model's, and no damage.
+            # Other weights with a matching hash are a valid preset of another model.
             if not (consistent and name == WEIGHTS):
                 mutate(folder / name, *how)
         if consistent:

@@ -165,7 +165,7 @@ def test_fit_starts_from_both_networks(saved):
     for name, weights in before.items():
         after = values(getattr(gan, name).weights)
         assert all(changed(weights, after))
-        assert_equal(weights, after, atol=0.1)  # Two small steps away from it.
+        assert_equal(weights, after, atol=0.1)  # After two small steps.
 
 
 def run_onnx(path, latents):
@@ -176,14 +176,14 @@ def run_onnx(path, latents):
 def run_saved_model(path, latents):
     import tensorflow as tf
 
-    model = tf.saved_model.load(path)  # Its variables live as long as this.
+    model = tf.saved_model.load(path)  # Keeps its variables alive.
     return model.serve(latents)
 
 
 def run_litert(path, latents):
     import tensorflow as tf
 
-    with warnings.catch_warnings(action="ignore"):  # That it will move to another package.
+    with warnings.catch_warnings(action="ignore"):  # About moving to another package.
         interpreter = tf.lite.Interpreter(path)
     place = interpreter.get_input_details()[0]["index"]
     interpreter.resize_tensor_input(place, latents.shape)
@@ -193,7 +193,7 @@ def run_litert(path, latents):
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
-# What Keras offers, and the packages that it needs for it on each backend.
+# The formats that Keras exports to on each backend, and the packages they need.
 EXPORTS = {
     ("onnx", "torch"): (run_onnx, ".onnx", ["onnx", "onnxscript"]),
     ("onnx", "tensorflow"): (run_onnx, ".onnx", ["tf2onnx"]),
@@ -244,11 +244,13 @@ def test_bundled(name):
     samples = image_grid(keras_gan.from_preset(name).generate(64, seed=0))
     with Image.open(folder / "samples.png") as committed:
         distance = np.asarray(committed).astype("int16") - samples
-    assert abs(distance).max() <= 1 and (distance != 0).mean() < 1e-3  # Rounding, here and there.
+    assert (
+        abs(distance).max() <= 1 and (distance != 0).mean() < 1e-3
+    )  # A few pixels may round differently.
 
 
 def test_old_preset_still_loads():
-    """Saved by version 0.1.0 on JAX; a later version must read it, on every backend."""
+    """It was saved by version 0.1.0 on JAX; later versions must read it on every backend."""
     gan = keras_gan.from_preset(OLD)
     expected = np.load(OLD / "samples.npy")
     found = gan.generate(len(expected), seed=0)

@@ -45,13 +45,13 @@ REGISTRATION = 'register_model("new_hinge", new_hinge.recipe)'
 
 @pytest.fixture
 def registry(monkeypatch):
-    """What a test registers is forgotten after it."""
+    """Restores the registry after the test."""
     keras_gan.list_models()
     monkeypatch.setattr(recipes, "_RECIPES", dict(recipes._RECIPES))
 
 
 def small(variant):
-    """The recipe with narrow networks, so that the contract is quick to check."""
+    """Returns the recipe with narrow networks, to check the contract quickly."""
     recipe = presets.get_recipe(variant)
     width = {"units": (16, 16)} if variant == "vanilla" else {"filters": 4}
     return dataclasses.replace(
@@ -80,7 +80,7 @@ def test_a_taken_name_is_refused(registry):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant, registry, monkeypatch, tmp_path):
-    """What every registered variant can do: train, be judged, generate, be saved and go on."""
+    """Every registered variant trains, evaluates, generates, saves and resumes."""
     monkeypatch.setitem(recipes._RECIPES, variant, small(variant))
     recipe, gan = presets.get_recipe(variant), keras_gan.create_model(variant, SHAPE, seed=1)
     assert "arXiv:" in recipe.paper and recipe.batch_size >= 1
