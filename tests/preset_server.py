@@ -63,7 +63,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Offers pages; cuts replies short as `cuts` says, and pauses in the middle of those in `gates`."""
+    """Offers pages; cuts replies short as `cuts` says, and pauses halfway in those in `gates`."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)

@@ -244,9 +244,8 @@ def test_bundled(name):
     samples = image_grid(keras_gan.from_preset(name).generate(64, seed=0))
     with Image.open(folder / "samples.png") as committed:
         distance = np.asarray(committed).astype("int16") - samples
-    assert (
-        abs(distance).max() <= 1 and (distance != 0).mean() < 1e-3
-    )  # A few pixels may round differently.
+    # A few pixels may round differently.
+    assert abs(distance).max() <= 1 and (distance != 0).mean() < 1e-3
 
 
 def test_old_preset_still_loads():
