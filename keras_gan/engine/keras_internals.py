@@ -279,6 +279,14 @@ def _module(*names: str) -> Any:
 # Copying and loading networks.
 
 
+def _global_state():
+    try:
+        from keras.src.backend.common import global_state
+    except ImportError:
+        return None
+    return global_state
+
+
 @contextlib.contextmanager
 def without_tensorflow() -> Iterator[None]:
     """Keeps Keras from importing TensorFlow to serialize objects inside the block.
@@ -286,41 +294,43 @@ def without_tensorflow() -> Iterator[None]:
     Keras asks of every object whether it is a `tf.TensorShape`, and imports TensorFlow to ask,
     which takes seconds. Before TensorFlow is imported, no object can be one.
 
-    Without Keras' `LazyModule`, the block does nothing, and serializing imports TensorFlow where it
-    is installed.
+    Without Keras' `LazyModule`, the block changes nothing, and serializing imports TensorFlow where
+    it is installed.
     """
-    try:
-        from keras.src.utils.module_utils import tensorflow
-    except ImportError:
-        tensorflow = None
-    # vars(), because the module's own attributes are looked up in TensorFlow, which imports it.
-    undecided = vars(tensorflow).get("_available", False) is None if tensorflow else False
-    if not undecided or "tensorflow" in sys.modules:
+    lazy = _lazy_tensorflow()
+    if lazy is None or "tensorflow" in sys.modules:
         yield
         return
-    tensorflow._available = False
+    lazy._available = False
     try:
         yield
     finally:
-        tensorflow._available = None
+        lazy._available = None
+
+
+def _lazy_tensorflow():
+    """Returns Keras' stand-in for TensorFlow, or None if it has looked for TensorFlow already."""
+    try:
+        from keras.src.utils.module_utils import tensorflow
+    except ImportError:
+        return None
+    # Through vars(), because an attribute that is missing is looked up in TensorFlow itself.
+    return tensorflow if vars(tensorflow).get("_available", True) is None else None
 
 
 @contextlib.contextmanager
 def unset_weights() -> Iterator[None]:
-    """Builds networks without running the initializers of their weights.
+    """Builds networks inside the block without running the initializers of their weights.
 
     For networks whose weights are set right afterwards: on JAX, drawing random ones compiles a
     function for each shape, which takes seconds. Inside the block, variables have a shape but no
-    value and take no memory. At its end, trainable variables become zeros; the others (random
-    seeds, running statistics) get their own initial values, which are fixed. If the block raises,
-    its variables stay without values.
+    value and take no memory. When it ends, trainable variables become zeros. The others are random
+    seeds and running statistics, whose initial values are fixed; they get these. If the block
+    raises, its variables stay without values.
 
     Without Keras' list of uninitialized variables, networks are initialized as usual.
     """
-    try:
-        from keras.src.backend.common import global_state
-    except ImportError:
-        global_state = None
+    global_state = _global_state()
     if global_state is None or not hasattr(keras.Variable, "_deferred_initialize"):
         yield
         return
@@ -347,6 +357,18 @@ def register_parameters(network: keras.Model) -> None:
     """
     for layer in all_layers(network):
         getattr(layer, "_post_build", lambda: None)()
+
+
+def custom_objects(objects: dict[str, Any]) -> contextlib.AbstractContextManager:
+    """Adds custom objects to those of the enclosing `keras.saving.custom_object_scope`.
+
+    A scope of Keras replaces the enclosing one instead, so that what a user passes to `load_model`
+    would be lost. Without Keras' global state, that is what happens here, too.
+    """
+    global_state = _global_state()
+    if global_state is not None:
+        objects = global_state.get_global_attribute("custom_objects_scope_dict", {}) | objects
+    return keras.saving.custom_object_scope(objects)
 
 
 def unsafe_deserialization() -> contextlib.AbstractContextManager:
