@@ -121,7 +121,7 @@ class _PublicEpochIterator:
         for step, data in enumerate(self._batches()):
             if self.num_batches is not None and step >= self.num_batches:
                 return
-            yield step, step, [data if isinstance(data, (tuple, list)) else (data,)]
+            yield step, step, [data]
 
     def _batches(self):
         if hasattr(self.x, "shape"):

@@ -1,4 +1,4 @@
-"""The train step on torch, traced once, compiled by Inductor, and on a GPU replayed as a CUDA graph."""
+"""The train step on torch: traced once, compiled by Inductor, replayed as a CUDA graph on a GPU."""
 
 import contextlib
 import sys
@@ -34,8 +34,8 @@ class CompiledStep:
     smaller last batch of an epoch is not worth compiling for.
 
     Eager and compiled steps draw the same noise on a CPU, if the layers of the networks draw none.
-    Dropout, `GaussianNoise` and their like draw other numbers of the same distribution when they are
-    compiled, and so do the steps after them. On a GPU, compiled noise is Inductor's own.
+    Dropout, `GaussianNoise` and their like draw other numbers of the same distribution when they
+    are compiled, and so do the steps after them. On a GPU, compiled noise is Inductor's own.
     """
 
     def __init__(self, gan):

@@ -1,4 +1,4 @@
-"""A train step as one flat graph of torch operations, and Keras' functions as a trace needs them."""
+"""A train step as one flat graph of torch operations, with Keras' functions as a trace needs."""
 
 import contextlib
 import math
