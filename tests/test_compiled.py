@@ -537,6 +537,7 @@ class Conditional(keras_gan.GAN):
     """Adds each sample's condition to it, as a network of two inputs would see both."""
 
     def _batch(self, data):
+        data = data[0] if isinstance(data, tuple) else data
         return Batch(data["samples"], data["labels"])
 
     def _update_discriminator(self, batch):
