@@ -5,11 +5,11 @@ library then takes the public way, which is slower or does a little less.
 """
 
 import contextlib
-import functools
 import importlib
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import keras
@@ -122,7 +122,7 @@ class _PublicEpochIterator:
         for step, data in enumerate(self._batches()):
             if self.num_batches is not None and step >= self.num_batches:
                 return
-            yield step, step, [data if isinstance(data, (tuple, list)) else (data,)]
+            yield step, step, [data]
 
     def _batches(self):
         if hasattr(self.x, "shape"):
@@ -181,21 +181,22 @@ def built_variables(optimizer: keras.optimizers.Optimizer, otherwise: list) -> l
     return getattr(optimizer, "_trainable_variables", otherwise)
 
 
-def adam_moments(optimizer: keras.optimizers.Optimizer, variables: Iterable) -> list[list] | None:
-    """Returns Adam's first and second moments of variables, for an update in fewer kernels.
+def updates_as_adam(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Returns whether `adam_moments` of an optimizer and the formula of Adam make its update.
 
-    Returns None for other optimizers, for Adam with `amsgrad`, and where Keras keeps the moments
-    elsewhere: the optimizer's own `update_step` is then used.
+    False for other optimizers, for `amsgrad`, and where Keras keeps the moments elsewhere. The
+    optimizer's own `update_step` is then used, which takes more kernels.
     """
-    adam = keras.optimizers.Adam.update_step
-    if type(optimizer).update_step is not adam or getattr(optimizer, "amsgrad", True):
-        return None
-    try:
-        places = [optimizer._get_variable_index(variable) for variable in variables]
-        slots = optimizer._momentums, optimizer._velocities
-    except AttributeError:
-        return None
-    return [[slot[place] for place in places] for slot in slots]
+    if type(optimizer).update_step is not keras.optimizers.Adam.update_step or optimizer.amsgrad:
+        return False
+    names = "_momentums", "_velocities", "_get_variable_index"
+    return all(hasattr(optimizer, name) for name in names)
+
+
+def adam_moments(optimizer: keras.optimizers.Optimizer, variables: Iterable) -> list[list]:
+    """Returns Adam's first moments of variables, and the second: see `updates_as_adam`."""
+    places = [optimizer._get_variable_index(variable) for variable in variables]
+    return [[slot[i] for i in places] for slot in (optimizer._momentums, optimizer._velocities)]
 
 
 # Keras on torch.
@@ -210,7 +211,7 @@ def torch_device() -> str:
     return str(get_device() if get_device else keras.ops.convert_to_tensor(0.0).device)
 
 
-@functools.cache
+@cache
 def _get_device():
     return _found("get_device", "backend.torch.core", "backend.torch.ops.core")
 
