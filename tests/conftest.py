@@ -27,7 +27,8 @@ if BACKEND == "torch":
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "cross: starts a process per backend by itself")
+    config.addinivalue_line("markers", "once: needs no backend, or starts processes of its own")
+    config.addinivalue_line("markers", "full: longer than the default tests allow")
 
 
 @pytest.fixture(autouse=True)

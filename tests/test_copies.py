@@ -132,7 +132,7 @@ def test_torch_finds_the_parameters(tmp_path):
         assert len(copy.state_dict()) >= len(copy.variables)
 
 
-@pytest.mark.cross
+@pytest.mark.once
 @pytest.mark.parametrize("backend", [b for b in BACKENDS if b != "tensorflow"])
 def test_copies_do_not_import_tensorflow(backend, tmp_path):
     """Importing it takes seconds. The last line checks that it is installed and found."""

@@ -494,7 +494,7 @@ def found(process):
     return Path(process.stdout.read().splitlines()[-1])
 
 
-@pytest.mark.cross
+@pytest.mark.once
 def test_of_two_processes_one_fetches(server, saved, pull, cache):
     url = server.offer(saved[1])
     reached, go_on = gate(server, f"/preset/{METADATA}")
@@ -509,7 +509,7 @@ def test_of_two_processes_one_fetches(server, saved, pull, cache):
     assert_same(keras_gan.from_preset(url), saved[0])
 
 
-@pytest.mark.cross
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["folder", "archive"])
 def test_of_two_processes_one_is_killed(kind, server, saved, pull, cache):
     url, path = server.offer(saved[1]), f"/preset/{WEIGHTS}"
