@@ -523,7 +523,7 @@ def test_auto_compiles_from_the_first_step_on_a_gpu(monkeypatch):
 def test_eager_and_compiled_steps_draw_the_same_noise(steps, uncompiled):
     ends = []
     for compiled in (False, True):
-        gan = tiny(penalty="gradient_penalty", loss="wasserstein", discriminator_steps=steps)
+        gan = tiny(terms=["gradient_penalty"], loss="wasserstein", discriminator_steps=steps)
         gan.compile(**sgd(), jit_compile=compiled)
         keras.utils.set_random_seed(1)
         gan.fit(points(64), batch_size=16, epochs=2, verbose=0, shuffle=False)
@@ -556,7 +556,7 @@ def test_a_step_takes_the_condition(steps, uncompiled, monkeypatch):
         data = {"samples": points(16), "labels": labels.astype("int32")}
         conditional.make_train_function()
         with monkeypatch.context() as patch:
-            patch.setattr(conditional, "_checked", lambda x: x)
+            patch.setattr("keras_gan.datasets.batches.checked", lambda x, *_: x)
             for _ in range(3):
                 conditional.train_on_batch(data)
         ends.append(conditional.get_weights())
