@@ -73,9 +73,10 @@ def per_step(gan, batches):
     return np.array(logs)
 
 
-@pytest.mark.parametrize("name", keras_gan.list_models())
-def test_compiled_equals_eager(name):
-    batches = np.random.default_rng(0).integers(0, 256, (20, 8, 20, 16, 1), dtype="uint8")
+@pytest.mark.parametrize("name", ["dcgan", "wgan_gp"])
+def test_compiled_equals_eager(name, monkeypatch):
+    traced = traces(monkeypatch) if BACKEND == "torch" else []
+    batches = np.random.default_rng(0).integers(0, 256, (10, 8, 20, 16, 1), dtype="uint8")
     losses = []
     for compiled in (False, True):
         keras.utils.set_random_seed(0)
@@ -87,8 +88,10 @@ def test_compiled_equals_eager(name):
         gan.compile(**sgd(0.001), jit_compile=compiled, run_eagerly=not compiled)
         keras.utils.set_random_seed(1)  # The noise is real, and the same in both.
         losses.append(per_step(gan, batches))
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=3e-4, atol=1e-4)
     assert np.ptp(losses[0][:, 0]) > 1e-3  # They moved at all.
+    # Nothing ran eagerly in secret: the step was one graph, or one for each network's update.
+    assert len(traced) == (gan.discriminator_steps if BACKEND == "torch" else 0)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -103,8 +106,7 @@ def test_noise_is_fresh_at_each_step(compiled, uncompiled):
     assert len(set(history["d_real"])) == 1
 
 
-def test_seeded_layers_draw_anew_at_each_step():
-    keras.utils.set_random_seed(0)
+def test_seeded_layers_draw_anew_at_each_step(uncompiled):
     gan = tiny()
     noisy = keras.Sequential(
         [keras.Input((2,)), keras.layers.GaussianNoise(1.0, seed=3), keras.layers.Dense(1)]
@@ -247,9 +249,10 @@ def test_compiled_steps_are_kept(tmp_path):
     code = """
 import sys, numpy, keras, keras_gan
 keras_gan.enable_compilation_cache(sys.argv[1])
-gan = keras_gan.create_model("vanilla", (8, 8, 1))
-gan.compile(jit_compile=True)
-gan.fit(numpy.zeros((16, 8, 8, 1), "uint8"), batch_size=16, verbose=0)
+network = lambda inputs: keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(1)])
+gan = keras_gan.GAN(network(2), network(1))
+gan.compile("sgd", "sgd", jit_compile=True)
+gan.fit(numpy.zeros((16, 1), "float32"), batch_size=16, verbose=0)
 """
 
     def stored():
@@ -595,7 +598,7 @@ def test_keras_does_not_compile_by_itself(monkeypatch):
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16"])
-def test_mixed_precision_compiles(policy):
+def test_mixed_precision_compiles(policy, uncompiled):
     keras.config.set_dtype_policy(policy)
     try:
         gan = keras_gan.create_model("vanilla", (8, 8, 1))
