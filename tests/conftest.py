@@ -25,6 +25,7 @@ if BACKEND == "torch":
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "cross: starts a process per backend by itself")
+    config.addinivalue_line("markers", "full: longer than the default tests allow")
 
 
 @pytest.fixture(autouse=True)
