@@ -157,6 +157,8 @@ def _inductor(graph, arguments, on_gpu):
         fallback_random=not on_gpu,
         # Inductor assumes channels-first and would undo Keras' channels-last layout.
         layout_optimization=False,
+        # Before torch 2.13, it fails at the optimizer's updates of many variables at once.
+        loop_ordering_after_fusion=False,
     )
     # Without an environment of shapes, Inductor does not look into its cache. But sizes are to be
     # numbers: as symbols they make slower kernels, and some graphs are refused.
