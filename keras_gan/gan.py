@@ -20,6 +20,9 @@ from keras_gan.engine.keras_internals import (
     no_automatic_dependency_tracking,
     regularization_losses,
 )
+from keras_gan.engine.keras_internals import (
+    custom_objects as scope_of,
+)
 from keras_gan.errors import check_whole
 from keras_gan.metrics.means import StepMeans
 from keras_gan.networks.shapes import gan_shapes
@@ -201,7 +204,7 @@ class GAN(engine.Trainer, keras.Model):
         if (penalty := config.pop("penalty", None)) is not None:  # A file from before `terms`.
             config["terms"] = [penalty]
         # The scope also serves the average, which is a copy of the generator.
-        with keras.saving.custom_object_scope(custom_objects or {}):
+        with scope_of(custom_objects or {}):
             return cls(**{name: built(part) for name, part in config.items()})
 
     @classmethod

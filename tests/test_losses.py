@@ -59,8 +59,26 @@ def double(*arrays):
     return [np.asarray(array, "float64") for array in arrays]
 
 
-def test_the_five_losses_are_all_there():
-    assert set(losses.LOSSES) == set(LOSSES) == set(CLOSED_FORMS)
+def test_the_losses_are_all_there():
+    assert set(losses.LOSSES) - {"relativistic"} == set(LOSSES) == set(CLOSED_FORMS)
+    assert not any(losses.get(name).relativistic for name in LOSSES)
+
+
+@pytest.mark.parametrize("scale", EXTREMES.values(), ids=EXTREMES)
+@pytest.mark.parametrize("shape", [(6, 1), (6, 2, 3, 1)])
+def test_relativistic_pairs_are_compared_before_the_mean(shape, scale):
+    random = np.random.default_rng(0)
+    real, fake = (scale * random.standard_normal((2, *shape))).astype("float32")
+    loss = losses.get("relativistic")
+    assert loss.relativistic
+    sides = [ops.convert_to_tensor(side) for side in (real, fake)]
+    pairs = real.astype("float64") - fake
+    np.testing.assert_allclose(
+        numpy(loss.discriminator(*sides)), np.mean(np.logaddexp(0, -pairs)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        numpy(loss.generator(*sides)), np.mean(np.logaddexp(0, pairs)), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("scale", EXTREMES.values(), ids=EXTREMES)

@@ -125,7 +125,7 @@ def test_metrics_that_would_come_back_different_are_left_out(tmp_path):
     sources = (extractor, tmp_path / "extractor.keras")
     gan = tiny_gan()
     gan.compile(metrics=[metrics.FrechetDistance(s, f"by_{i}") for i, s in enumerate(sources)])
-    with pytest.warns(UserWarning, match="by_0 is not saved with the model"):
+    with pytest.warns(UserWarning, match="by_0 is not saved: its extractor"):
         gan.save_to_preset(tmp_path / "preset")
     gan.save_weights(tmp_path / "with.weights.h5")
     bare = tiny_gan()

@@ -388,6 +388,8 @@ def unsafe_deserialization() -> contextlib.AbstractContextManager:
 
 # Callbacks.
 
+MetricsList = _found("MetricsList", "trainers.compile_utils")
+
 
 def metric_directions(metrics: Iterable[keras.metrics.Metric]) -> list[keras.metrics.Metric]:
     """Returns what shows `EarlyStopping` and its like which metrics improve by falling or rising.
@@ -400,7 +402,6 @@ def metric_directions(metrics: Iterable[keras.metrics.Metric]) -> list[keras.met
 
     Without this, those callbacks raise an error that asks for `mode="min"` or `mode="max"`.
     """
-    MetricsList = _found("MetricsList", "trainers.compile_utils")
     known = [metric for metric in metrics if getattr(metric, "_direction", None) in ("up", "down")]
     if MetricsList is None or not known:
         return []
