@@ -10,6 +10,8 @@ import keras_gan
 from keras_gan import GAN, losses, networks, terms
 from keras_gan.optimizers import PairedOptimizer
 
+pytestmark = pytest.mark.once
+
 # Networks.
 
 

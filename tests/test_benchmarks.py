@@ -12,6 +12,8 @@ import keras_gan
 from benchmarks import throughput
 from benchmarks.describe import describe
 
+pytestmark = pytest.mark.once
+
 BACKEND = keras.backend.backend()
 POSITIVE = (
     "images_per_second",

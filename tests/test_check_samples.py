@@ -7,6 +7,8 @@ from conftest import assert_readable, pictures, points
 
 from keras_gan.errors import check_samples, closest
 
+pytestmark = pytest.mark.once
+
 ARRAYS = [name for name, (data, *_) in BAD_SAMPLES.items() if hasattr(data, "shape")]
 
 

@@ -15,6 +15,8 @@ from PIL import Image
 from keras_gan import datasets
 from keras_gan.datasets import ImageFolder, named
 
+pytestmark = pytest.mark.once
+
 # Of the pixels and of the labels of t10k-*-ubyte, after their headers.
 IMAGES_SHA256 = "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a"
 LABELS_SHA256 = "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9"

@@ -6,6 +6,8 @@ from conftest import pictures
 
 from keras_gan import files
 
+pytestmark = pytest.mark.once
+
 
 def test_what_fails_midway_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "a.txt"

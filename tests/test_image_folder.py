@@ -15,6 +15,8 @@ from PIL import Image
 
 from keras_gan.datasets import ImageFolder
 
+pytestmark = pytest.mark.once
+
 
 def epoch_numbers(folder):
     return [number for batch in folder for number in folder_numbers(batch)]

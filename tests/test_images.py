@@ -7,6 +7,8 @@ from PIL import Image
 
 from keras_gan import images
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_grid_holds_every_image_between_white_gaps(channels):

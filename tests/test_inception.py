@@ -20,6 +20,8 @@ import keras_gan
 from keras_gan import files, metrics
 from keras_gan.metrics import inception
 
+pytestmark = pytest.mark.once
+
 PAYLOAD = b"weights" * 1000
 
 

@@ -20,6 +20,8 @@ from preset_files import CONFIG, METADATA, WEIGHTS, assert_same, edit, refused, 
 import keras_gan
 from keras_gan.presets import folders
 
+pytestmark = pytest.mark.once
+
 # Malicious presets.
 
 

@@ -7,6 +7,8 @@ from PIL import Image
 from keras_gan.datasets import ImageFolder, folders
 from keras_gan.datasets.resizing import fit_image
 
+pytestmark = pytest.mark.once
+
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 
