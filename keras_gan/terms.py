@@ -142,6 +142,102 @@ class GradientPenalty(Term):
         return gradient_penalty(context.critic, context.real, context.fake, context.uniform(shape))
 
 
+@keras.saving.register_keras_serializable(package="keras_gan")
+class R1(Term):
+    """The squared slope of the discriminator at real samples: `weight / 2 · E‖∇D(x)‖²`.
+
+    Of the logits that the loss sees, through the augmentation, with respect to the samples before
+    it. Mescheder et al. 2018, arXiv:1801.04406, equation 9. The discriminator should have no batch
+    normalization, which mixes the samples of a batch.
+
+    Args:
+        weight: γ. Its best value grows with the area of the images and falls with the batch:
+            StyleGAN2's rule is `0.0002 · height · width / batch` (arXiv:2006.06676, appendix C).
+        fraction: Of `Term`.
+        name: Of `Term`.
+    """
+
+    needs = ("real_gradient",)
+
+    def call(self, context: Context):
+        return _half_squared_norm(context.real_gradient)
+
+
+@keras.saving.register_keras_serializable(package="keras_gan")
+class R2(Term):
+    """The squared slope of the discriminator at generated samples: `weight / 2 · E‖∇D(G(z))‖²`.
+
+    Mescheder et al. 2018, arXiv:1801.04406, equation 10. Beside `R1` in R3GAN (Huang et al. 2025,
+    arXiv:2501.05441, section 2.2), with the same weight.
+
+    Args:
+        weight: γ, as for `R1`.
+        fraction: Of `Term`.
+        name: Of `Term`.
+    """
+
+    needs = ("fake_gradient",)
+
+    def call(self, context: Context):
+        return _half_squared_norm(context.fake_gradient)
+
+
+def _half_squared_norm(gradient):
+    axes = list(range(1, len(gradient.shape)))
+    return 0.5 * ops.mean(ops.sum(ops.square(gradient), axis=axes))
+
+
+@keras.saving.register_keras_serializable(package="keras_gan")
+class LeCam(Term):
+    """Keeps real logits near the generated ones' running mean, and the reverse.
+
+    `E[max(0, D(x) − α_F)²] + E[max(0, α_R − D(G(z)))²]`, where α_R and α_F are running means of the
+    real and the generated logits. For little data. Tseng et al. 2021, arXiv:2104.03310, equation 7,
+    in the form of their code.
+
+    Args:
+        weight: λ; 0.3 in their code.
+        fraction: Of `Term`.
+        name: Of `Term`.
+        momentum: Of the running means, in 0…1; they start from the first batch.
+        start: Discriminator updates before the term counts: until then the means are not settled.
+    """
+
+    def __init__(
+        self,
+        weight: float = 0.3,
+        fraction: float = 1.0,
+        name: str | None = None,
+        momentum: float = 0.99,
+        start: int = 1000,
+    ):
+        super().__init__(weight, fraction, name or "lecam")
+        self.momentum, self.start = momentum, start
+        self.real_mean, self.fake_mean, self.updates = (
+            self.add_weight(name=name, shape=(), initializer="zeros", trainable=False)
+            for name in ("real_mean", "fake_mean", "updates")
+        )
+
+    def call(self, context: Context):
+        real, fake = (
+            ops.cast(logits, "float32") for logits in (context.real_logits, context.fake_logits)
+        )
+        # The first means are those of the first batch.
+        kept = ops.where(self.updates > 0, self.momentum, 0.0)
+        means = []
+        for variable, logits in ((self.real_mean, real), (self.fake_mean, fake)):
+            now = ops.stop_gradient(ops.mean(logits))
+            means.append(now + kept * (variable - now))
+            variable.assign(means[-1])
+        self.updates.assign_add(1.0)
+        distance = ops.mean(ops.square(ops.relu(real - means[1])))
+        distance += ops.mean(ops.square(ops.relu(means[0] - fake)))
+        return ops.where(self.updates > self.start, distance, 0.0)
+
+    def get_config(self):
+        return super().get_config() | {"momentum": self.momentum, "start": self.start}
+
+
 def gradient_penalty(critic: Callable[[Any], Any], real, fake, epsilon):
     """Returns how far the critic's gradient norm is from 1 between real and fake samples.
 
@@ -165,7 +261,12 @@ def gradient_penalty(critic: Callable[[Any], Any], real, fake, epsilon):
     return ops.mean(ops.square(ops.sqrt(squares + 1e-12) - 1.0))
 
 
-TERMS: dict[str, type[Term]] = {"gradient_penalty": GradientPenalty}
+TERMS: dict[str, type[Term]] = {
+    "gradient_penalty": GradientPenalty,
+    "r1": R1,
+    "r2": R2,
+    "lecam": LeCam,
+}
 
 
 def get(identifier: str | Term) -> Term:
