@@ -1,4 +1,4 @@
-"""What the frameworks count, or let one set, in ways of their own: FLOPs, memory, precision."""
+"""Counts FLOPs, bytes and memory, and sets the precision, in each framework's own way."""
 
 import math
 import re
@@ -9,6 +9,8 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import ops
+
+from benchmarks.step import jax_state
 
 BACKEND = keras.backend.backend()
 if BACKEND == "jax":
@@ -29,7 +31,7 @@ def on_gpu():
 
 
 def set_precision(precision):
-    """float32 means just that: no framework may turn to TensorFloat-32 by itself."""
+    """Sets the precision; with float32, no framework may use TensorFloat-32 on its own."""
     bfloat16, tf32 = precision == "bfloat16", precision == "tf32"
     keras.config.set_dtype_policy("mixed_bfloat16" if bfloat16 else "float32")
     if BACKEND == "jax" and not bfloat16:
@@ -41,9 +43,12 @@ def set_precision(precision):
 
 
 def peak_memory(run):
-    """Bytes at the peak of `run()`: the process's on a CPU; on a GPU the framework's, so far."""
+    """Returns the peak of memory in bytes while `run()` runs.
+
+    On a CPU it is the process's; on a GPU the framework's, since the process started.
+    """
     if not on_gpu():
-        Path("/proc/self/clear_refs").write_text("5")  # Forgets the peak of compiling.
+        Path("/proc/self/clear_refs").write_text("5")  # Resets the peak, left by compiling.
     run()
     if not on_gpu():
         return 1024 * int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
@@ -55,20 +60,14 @@ def peak_memory(run):
 
 
 def flops(gan, batch):
-    """Floating-point operations of one step, as the framework counts them.
+    """Returns the floating-point operations of one step, as the framework counts them.
 
-    JAX: XLA's analysis of the step before it is optimized, everything included. TensorFlow: its
-    profiler, by the operations of the traced step. torch: its registry of formulas, convolutions
-    and matrix products alone.
+    JAX: XLA's analysis of the whole step before optimization. TensorFlow: its profiler, over the
+    operations of the traced step. torch: its registry of formulas, which covers convolutions and
+    matrix products only.
     """
     if BACKEND == "jax":
-        state = gan._get_jax_state(
-            trainable_variables=True,
-            non_trainable_variables=True,
-            optimizer_variables=True,
-            metrics_variables=True,
-        )
-        return jax.jit(gan.train_step).lower(state, (batch,)).cost_analysis()["flops"]
+        return jax.jit(gan.train_step).lower(jax_state(gan), (batch,)).cost_analysis()["flops"]
     if BACKEND == "tensorflow":
         spec = tf.TensorSpec(batch.shape, batch.dtype)
         graph = tf.function(gan._step, autograph=False).get_concrete_function(spec).graph
@@ -79,7 +78,7 @@ def flops(gan, batch):
 
 
 def _torch_flops(run):
-    """What `FlopCounterMode` gives, less its account by module, which no penalty gets through."""
+    """Counts like torch's `FlopCounterMode`, whose statistics by module fail on a penalty."""
     counts = []
 
     class Mode(_python_dispatch.TorchDispatchMode):
@@ -96,11 +95,12 @@ def _torch_flops(run):
 
 
 def least_bytes(gan, batch_size):
-    """Bytes that a step moves even if all but the layers with kernels cost nothing.
+    """Returns a lower bound of the bytes that a step moves.
 
-    Each of their passes (forward, gradient of the weights, gradient of the input) reads two of
-    input, weights and output and writes the third; Adam reads four numbers per weight and writes
-    three; the moving average reads two and writes one. Penalties are left out.
+    Counted are the layers with kernels, Adam and the moving average. Each pass of a layer (forward,
+    gradient of the weights, gradient of the input) reads two of input, weights and output and
+    writes the third; Adam reads four numbers per weight and writes three; the average reads two and
+    writes one. Penalties are not counted.
     """
     steps = gan.discriminator_steps
     d_passes, g_passes = steps * 2 * 3 + 2, steps + 3
@@ -113,7 +113,10 @@ def least_bytes(gan, batch_size):
 
 
 def _pass_bytes(network, batch_size, passes, not_needed):
-    """The first layer needs no gradient of its input where the network's own weights learn."""
+    """Returns the bytes of a network's passes; its first layer has `not_needed` fewer.
+
+    While a network's own weights are trained, no gradient of its input is needed.
+    """
     kernels = [layer for layer in network.layers if getattr(layer, "kernel", None) is not None]
     total = 0
     for i, layer in enumerate(kernels):
@@ -125,7 +128,10 @@ def _pass_bytes(network, batch_size, passes, not_needed):
 
 
 def ceiling():
-    """FLOP/s of a large matrix product and bytes/s of a large copy, at the policy's precision."""
+    """Returns FLOP/s of a large matrix product and bytes/s of a large copy.
+
+    The product has the precision of Keras' dtype policy.
+    """
     dtype = keras.config.dtype_policy().compute_dtype
     n = 8192 if on_gpu() else 1024
     matrix = ops.cast(keras.random.normal((n, n), seed=0), dtype)
@@ -136,7 +142,10 @@ def ceiling():
 
 
 def _threaded_copy(numbers=2**25):
-    """A copy by all cores into memory that is there already; frameworks allocate it anew."""
+    """Returns a function that copies with all cores into memory allocated once.
+
+    The frameworks' own copies allocate their result at each call.
+    """
     source, target = np.ones((2, 64, numbers // 64), "float32")
     pool = ThreadPoolExecutor()
 
@@ -153,6 +162,6 @@ def _best_seconds(run, calls=3, repeats=6):
         start = time.perf_counter()
         for _ in range(calls):
             result = run()
-        ops.convert_to_numpy(result[..., :1])  # Waits.
+        ops.convert_to_numpy(result[..., :1])  # Wait for the result.
         best = min(best, (time.perf_counter() - start) / calls)
     return best

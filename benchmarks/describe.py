@@ -1,13 +1,15 @@
-"""What a GAN consists of, in numbers and NumPy arrays, for loops written without Keras."""
+"""Describes a GAN in numbers and NumPy arrays, for loops written without Keras."""
 
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+LOSSES = ("non_saturating", "least_squares", "wasserstein")
+
 
 class Part(NamedTuple):
-    """One layer: its kind, its settings and its weights."""
+    """One layer: its kind, settings and weights."""
 
     kind: str
     settings: dict[str, Any]
@@ -29,11 +31,13 @@ class Description(NamedTuple):
 
 
 def describe(gan) -> Description:
-    """Reads a GAN of the zoo.
+    """Returns the description of a GAN of the zoo.
 
     Raises:
-        ValueError: For a layer that the native loops do not have.
+        ValueError: If the native loops lack a layer, a loss or an optimizer of the GAN.
     """
+    if gan.loss_config not in LOSSES:
+        raise ValueError(f"The native loops have no loss {gan.loss_config!r}.")
     return Description(
         [part for layer in _layers(gan.generator) for part in _parts(layer)],
         [part for layer in _layers(gan.discriminator) for part in _parts(layer)],
@@ -53,7 +57,9 @@ def _layers(network):
 
 def _adam(optimizer):
     if type(optimizer).__name__ != "Adam":
-        raise ValueError(f"The native loops have Adam; got {type(optimizer).__name__}.")
+        raise ValueError(
+            f"The native loops have no optimizer {type(optimizer).__name__}, only Adam."
+        )
     rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
     return rate, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon
 

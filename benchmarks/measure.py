@@ -1,8 +1,8 @@
-"""Measures one case in a process of its own, and prints what it found as a line of JSON.
+"""Measures one case in a process of its own, and prints the result as a line of JSON.
 
     KERAS_BACKEND=jax python -m benchmarks.measure '{"part": "table", "variant": "dcgan", …}'
 
-`benchmarks.throughput` starts these processes, and `README.md` says what each figure means.
+`benchmarks.throughput` starts these processes; `README.md` explains each figure.
 """
 
 import importlib.metadata
@@ -20,19 +20,19 @@ import keras_gan
 from benchmarks import counters
 from benchmarks.step import BACKEND, fit_side, interleave, native_sides
 
-# How `fit` may run the step: `jit_compile` by the name that stands in the table.
+# How `fit` may run the step: values of `jit_compile` by their name in the table.
 MODES = {
     "jax": {"jit": True},
     "tensorflow": {"auto": "auto"},
     "torch": {"compiled": True, "eager": False},
 }[BACKEND]
-MOST_STEPS, MOST_BYTES = 256, 2**28  # Of the images that one round sees.
+MOST_STEPS, MOST_BYTES = 256, 2**28  # Of one round; the bytes are those of its images.
 
 
 def main(argument):
     case = json.loads(argument)
     if case["precision"] == "tf32" and not counters.on_gpu():
-        found = {"skipped": "TensorFloat-32 exists on NVIDIA GPUs alone"}
+        found = {"skipped": "only NVIDIA GPUs have TensorFloat-32"}
     else:
         counters.set_precision(case["precision"])
         if BACKEND != "tensorflow" and case.get("cache"):
@@ -43,7 +43,7 @@ def main(argument):
 
 
 def row(case):
-    """Speed, compile time and memory of `fit`, and for the table all that stands beside them."""
+    """Returns speed, compile time and memory of `fit`; for the table also FLOPs and bytes."""
     modes = case["modes"] or list(MODES)
     gan = _build(case, modes[0])
     size = case["batch_size"] * gan.discriminator_steps
@@ -72,25 +72,31 @@ def row(case):
         "compile_seconds": None if modes[0] == "eager" else compiling,
         "missing": missing,
     }
-    if case["part"] != "table":
-        return found
-    share = _discriminator_share(case, gans[mode], mode, images, size, steps)
-    found |= {
-        "d_milliseconds": share * milliseconds,
-        "g_milliseconds": (1 - share) * milliseconds,
-        "flops_per_image": None,
-        "bytes_per_image": counters.least_bytes(gan, case["batch_size"]) / size,
-        "ceiling": counters.ceiling(),
-    }
-    try:
-        found["flops_per_image"] = counters.flops(gan, _images(case, size)) / size
-    except Exception as error:  # The frameworks promise no such count for every device.
-        missing["FLOPs"] = f"{type(error).__name__}: {error}"
+    if case["part"] == "table":
+        share = _discriminator_share(case, gans[mode], mode, images, size, steps)
+        found |= {
+            "d_milliseconds": share * milliseconds,
+            "g_milliseconds": (1 - share) * milliseconds,
+        }
+        found |= _work(gan, case, size, missing)
     return found
 
 
+def _work(gan, case, size, missing):
+    """Returns FLOPs and bytes per image, and the device's ceilings; notes a count that failed."""
+    try:
+        flops = counters.flops(gan, _images(case, size)) / size
+    except Exception as error:  # Not every framework counts on every device.
+        flops, missing["FLOPs"] = None, f"{type(error).__name__}: {error}"
+    return {
+        "flops_per_image": flops,
+        "bytes_per_image": counters.least_bytes(gan, case["batch_size"]) / size,
+        "ceiling": counters.ceiling(),
+    }
+
+
 def _discriminator_share(case, gan, mode, images, size, steps):
-    """The part of a step's time that is left if it ends after the discriminator's updates."""
+    """Returns the fraction of a step's time that its discriminator updates take."""
     alone = _build(case, mode)
     alone._update_generator = lambda real: [ops.zeros(())]
     sides = {"whole": fit_side(gan, images, size), "alone": fit_side(alone, images, size)}
@@ -100,19 +106,20 @@ def _discriminator_share(case, gan, mode, images, size, steps):
 
 
 def compile_time(case):
-    """Seconds that the first `fit` of one batch takes more than the second."""
+    """Returns by how many seconds the first `fit` of one batch is slower than the next ones."""
     gan = _build(case, (case["modes"] or list(MODES))[0])
     images = _images(case, case["batch_size"] * gan.discriminator_steps)
     return {"compile_seconds": _first_fit(gan, images)[0]}
 
 
 def inference(case):
-    """Latency and throughput of `generate`, NumPy to NumPy, by batch size."""
+    """Returns latency and throughput of `generate`, NumPy to NumPy, by batch size."""
     gan = _build(case, (case["modes"] or list(MODES))[0])
     found = []
     for n in case["batch_size"]:
         call = lambda n=n: gan.generate(n, seed=0, batch_size=n)  # noqa: E731
-        _seconds(call), _seconds(call)  # Compiles; TensorFlow once more, for any batch size.
+        for _ in range(2):  # Compiles; TensorFlow does so twice, then for any batch size.
+            _seconds(call)
         calls = int(np.clip(case["round_seconds"] / _seconds(call), 3, 100))
         times = [_seconds(call) for _ in range(calls)]
         middle = statistics.median(times)
@@ -144,7 +151,7 @@ def _images(case, number):
 
 
 def _first_fit(gan, images):
-    """Seconds of compiling, and of one step after it."""
+    """Returns the seconds of compiling, and of one step after it."""
     run = fit_side(gan, images, len(images))
     first, step = _seconds(run), min(_seconds(run), _seconds(run))
     return max(first - step, 1e-3), step

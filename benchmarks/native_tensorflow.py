@@ -143,7 +143,7 @@ class _Layer:
 
     def _batch_norm(self, x):
         scale, offset, mean, variance = self.weights
-        # The fused kernel that inference-free training uses.
+        # The fused kernel for training.
         x, batch_mean, batch_variance = tf.compat.v1.nn.fused_batch_norm(
             x, scale, offset, epsilon=self.settings["epsilon"], is_training=True
         )

@@ -1,8 +1,8 @@
 """A training loop in plain PyTorch: channels-last, fused Adam; eager, or compiled with Dynamo.
 
-Its convolutions pad symmetrically, as PyTorch's do at no cost, where Keras' "same" pads more after
-than before. On the image turned by 180°, with kernels turned alike, the two are the same function:
-so this loop trains the turned networks, on turned images.
+PyTorch's convolutions pad symmetrically, while Keras' "same" pads more after than before. On images
+rotated by 180°, with rotated kernels, both compute the same function. So this loop trains the
+rotated networks on rotated images, and pays nothing for padding.
 """
 
 import numpy as np
@@ -107,7 +107,7 @@ def _network(parts):
 
 
 def _turned(parts):
-    """The parts with the dense weights beside images in the order of the turned image."""
+    """Returns the parts, with the dense weights next to images in the order of rotated images."""
     parts = list(parts)
     for i, part in enumerate(parts):
         if part.kind == "reshape":
@@ -132,24 +132,7 @@ def _layer(part):
             layer = nn.Linear(*w[0].shape, bias=len(w) > 1)
             return _filled(layer, w[0].T.contiguous(), *w[1:])
         case "conv" | "conv_transpose":
-            size, stride = w[0].shape[0], settings["stride"]
-            # (height, width, in, out) turned by 180°; a transposed kernel has (…, out, in).
-            kernel = w[0].flip(0, 1).permute(3, 2, 0, 1).contiguous()
-            padding = (size - stride + 1) // 2
-            options = {"padding": padding, "bias": len(w) > 1, "stride": stride}
-            if kind == "conv":
-                layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], size, **options)
-                layer = _filled(layer, kernel, *w[1:])
-                return (
-                    nn.Sequential(_EvenSides(), layer) if size % 2 == 0 and stride == 2 else layer
-                )
-            options["output_padding"] = stride + 2 * padding - size
-            uneven = options["output_padding"] == stride  # An even kernel at stride 1.
-            if uneven:
-                options |= {"padding": padding - 1, "output_padding": 0}
-            layer = nn.ConvTranspose2d(kernel.shape[0], kernel.shape[1], size, **options)
-            layer = _filled(layer, kernel, *w[1:])
-            return nn.Sequential(layer, _Crop(1, 1)) if uneven else layer
+            return _convolution(kind, settings["stride"], w)
         case "batch_norm":
             layer = nn.BatchNorm2d(len(w[0]), settings["epsilon"], 1 - settings["momentum"])
             layer.running_mean, layer.running_var = w[2:]
@@ -171,6 +154,25 @@ def _layer(part):
     raise ValueError(kind)
 
 
+def _convolution(kind, stride, w):
+    size = w[0].shape[0]
+    # (height, width, in, out), rotated by 180°; a transposed kernel has (…, out, in).
+    kernel = w[0].flip(0, 1).permute(3, 2, 0, 1).contiguous()
+    padding = (size - stride + 1) // 2
+    options = {"padding": padding, "bias": len(w) > 1, "stride": stride}
+    if kind == "conv":
+        layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], size, **options)
+        layer = _filled(layer, kernel, *w[1:])
+        return nn.Sequential(_EvenSides(), layer) if size % 2 == 0 and stride == 2 else layer
+    options["output_padding"] = stride + 2 * padding - size
+    uneven = options["output_padding"] == stride  # An even kernel at stride 1.
+    if uneven:
+        options |= {"padding": padding - 1, "output_padding": 0}
+    layer = nn.ConvTranspose2d(kernel.shape[0], kernel.shape[1], size, **options)
+    layer = _filled(layer, kernel, *w[1:])
+    return nn.Sequential(layer, _Crop(1, 1)) if uneven else layer
+
+
 def _filled(layer, weight, bias=None):
     layer.weight.data = weight
     if bias is not None:
@@ -179,7 +181,7 @@ def _filled(layer, weight, bias=None):
 
 
 class _Images(nn.Module):
-    """Rows in Keras' order, (height, width, channels), as channels-last images: a view."""
+    """Views rows in Keras' order, (height, width, channels), as channels-last images."""
 
     def __init__(self, shape):
         super().__init__()
@@ -195,7 +197,7 @@ class _Rows(nn.Module):
 
 
 class _EvenSides(nn.Module):
-    """One more row or column of zeros before odd sides, which an even kernel needs at stride 2."""
+    """Pads odd sides with a row or column of zeros, which an even kernel needs at stride 2."""
 
     def forward(self, x):
         height, width = x.shape[2] % 2, x.shape[3] % 2
@@ -212,5 +214,5 @@ class _Crop(nn.Module):
 
 
 def turned(images):
-    """What `step` takes for the images that the Keras network would get."""
+    """Returns the images as `step` takes them: rotated by 180°."""
     return np.ascontiguousarray(images[:, ::-1, ::-1])

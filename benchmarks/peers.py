@@ -1,10 +1,13 @@
-"""Training steps of DCGANs of other libraries, and `fit` of the same networks in Keras.
+"""Measures the training steps of other libraries' DCGANs, and `fit` of the same networks.
 
     pip install --no-deps torchgan torch-mimicry torchvision
     KERAS_BACKEND=torch python -m benchmarks.peers --json-out peers_torch.json
 
-A peer's networks, losses and step are its own; its networks are rebuilt with Keras' layers, and
-trained by `fit` with the same optimizer, batch and loss. They differ in what `README.md` says.
+torch-mimicry also needs scikit-image, lazy-loader, networkx, imageio, tifffile, scikit-learn,
+joblib, threadpoolctl and narwhals. A peer that does not import is reported with its error.
+
+A peer trains its own networks with its own losses and step. The same networks, rebuilt with Keras'
+layers, are trained by `fit` with the same optimizer, batch and loss. `README.md` says what differs.
 """
 
 import argparse
@@ -25,7 +28,7 @@ import keras_gan
 from benchmarks.step import BACKEND, fit_side, interleave
 
 CHANNELS = 3
-OPERATORS = []  # Those declared here live as long as this list.
+OPERATORS = []  # torch forgets an operator once its library object is deleted.
 
 
 def main(argv=None):
@@ -34,7 +37,7 @@ def main(argv=None):
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=5, help="per round")
-    parser.add_argument("--json-out", help="a file for the results")
+    parser.add_argument("--json-out", help="file for the results")
     options = parser.parse_args(argv)
     about = {"command": " ".join(["python", "-m", "benchmarks.peers", *(argv or sys.argv[1:])])}
     about |= {"backend": BACKEND, "device": keras_gan.engine.device_name(), "peers": {}}
@@ -74,7 +77,7 @@ def _measured(peer, options):
 
 
 def _loop(step, images, size):
-    """The peer's step on shuffled batches, which it wants as floats with the channels first."""
+    """Returns a function that runs the peer's step on shuffled channels-first float batches."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -90,10 +93,10 @@ def _loop(step, images, size):
 
 
 def _imported(name):
-    """A module of a peer, on versions of torch later than it knows.
+    """Imports a module of a peer, which was written for older versions of torch.
 
-    Both import torchvision, whose build for CUDA fails beside torch's for the CPU unless its
-    operators are declared; torch-mimicry imports `torch._six`, which torch 2.0 dropped. Their
+    Both peers import torchvision, whose CUDA build fails next to torch's CPU build unless its
+    operators are declared; torch-mimicry imports `torch._six`, which torch 2.0 removed. The
     training steps use neither.
     """
     import torch
@@ -109,7 +112,7 @@ def _imported(name):
 
 
 def _prepared(generator, discriminator):
-    """Two networks of torch on the device, an optimizer for each, and their sizes."""
+    """Returns two torch networks on the device, an optimizer for each, and their sizes."""
     import torch
 
     networks = generator, discriminator
@@ -133,7 +136,7 @@ def _torchgan_step():
 
 
 def _torchgan_networks(width=64):
-    """torchgan's DCGAN at 32×32: 4×4 kernels from one pixel up, and back down to one."""
+    """Builds torchgan's DCGAN at 32×32: 4×4 kernels from one pixel up, and down to one."""
 
     def up(filters, **options):
         convolution = layers.Conv2DTranspose(filters, 4, use_bias=False, **options)
@@ -168,7 +171,7 @@ def _mimicry_step():
 
 
 def _mimicry_networks(up=256, down=128):
-    """mimicry's residual networks at 32×32."""
+    """Builds mimicry's residual networks at 32×32."""
     grow = lambda x: layers.UpSampling2D(2, interpolation="bilinear")(x)  # noqa: E731
     norm = lambda x: layers.ReLU()(layers.BatchNormalization()(x))  # noqa: E731
     same = lambda x, filters, size=3: layers.Conv2D(filters, size, padding="same")(x)  # noqa: E731

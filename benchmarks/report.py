@@ -1,8 +1,8 @@
-"""The table and the plots of a device's results.
+"""Writes the table and the plots of a device's results.
 
     python -m benchmarks.report benchmarks/results/cpu_2_cores
 
-reads every `throughput*.json` of the folder, and writes `throughput.md` and the PNGs beside it.
+reads every `throughput*.json` in the folder and writes `throughput.md` and PNGs into it.
 """
 
 import json
@@ -13,7 +13,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-# Okabe and Ito's colours, which those who see fewer colours can tell apart.
+# Okabe and Ito's colours, which colour-blind readers can distinguish.
 COLOURS = {"jax": "#0072B2", "torch": "#D55E00", "tensorflow": "#E69F00"}
 MARKERS = {"jax": "o", "torch": "s", "tensorflow": "^"}
 HEADER = {
@@ -32,7 +32,7 @@ STYLE = {
 
 
 def write(folder):
-    """Writes all that the folder's results give; returns the files' names."""
+    """Writes the table and the plots; returns the files' names."""
     runs = [json.loads(path.read_text()) for path in folder.glob("throughput*.json")]
     runs.sort(key=lambda run: run["date"])
     rows, scaling, inference = (_latest(runs, part) for part in ("rows", "scaling", "inference"))
@@ -52,14 +52,14 @@ def write(folder):
 
 
 def _latest(runs, part):
-    """The rows of all runs; where a case was measured twice, the last one."""
+    """Returns the rows of all runs; of a case measured twice, the later one."""
     names = ("variant", "precision", "batch_size", "image_shape", "backend", "sweep")
     rows = [row for run in runs for row in run[part]]
     return list({str([row.get(name) for name in names]): row for row in rows}.values())
 
 
 def add_shares(rows):
-    """Sets each row's share of the highest rates that any backend has reached on this device."""
+    """Sets each row's share of the highest rates that any backend reached on this device."""
     for row in rows:
         ceilings = [r["ceiling"] for r in rows if r["precision"] == row["precision"]]
         seconds = {
@@ -85,14 +85,14 @@ def _about(run):
 
 
 def name(part, case):
-    """What a case is called on the screen and in the notes."""
+    """Returns a case's name, for the screen and the notes."""
     shape = "×".join(map(str, case["image_shape"]))
     names = [part, case["backend"], case["variant"], case["precision"], shape]
     return " ".join(names if part == "inference" else [*names, f"batch {case['batch_size']}"])
 
 
 def _notes(runs, rows):
-    """What no run could measure, and why."""
+    """Returns a list of what no run could measure, and why."""
     notes = {case: why for run in runs for case, why in run["left_out"].items()}
     for run in runs:
         for part in ("rows", "scaling", "inference"):
@@ -144,12 +144,12 @@ def _range(spread):
 
 
 def _number(value):
-    """Three digits that mean something, and no exponent."""
+    """Formats a number with three significant digits and no exponent."""
     return "–" if value is None else f"{float(f'{value:.3g}'):,.10g}"
 
 
 def _bars(rows):
-    """Images per second, and the ratio to the best native loop, side by side by backend."""
+    """Draws images per second, and the ratio to the best native loop, by network and backend."""
     labels = list(dict.fromkeys((_label(row), row["batch_size"]) for row in rows))
     figure = Figure((max(8, 2 * len(labels) + 3), 9), layout="constrained")
     speed, ratio = figure.subplots(2, 1, sharex=True)
@@ -179,7 +179,7 @@ def _bars(rows):
 
 
 def _scaling(rows):
-    """Time and memory against the batch and against the side of the images."""
+    """Draws time and memory against batch size and against image size."""
     rows = [row for row in rows if row["milliseconds"] is not None]
     figure = Figure((13, 9), layout="constrained")
     axes = figure.subplots(2, 2, sharey="row")
@@ -199,7 +199,7 @@ def _scaling(rows):
 
 
 def _inference(rows):
-    """Latency and throughput of `generate` against the batch."""
+    """Draws latency and throughput of `generate` against batch size."""
     figure = Figure((13, 5.5), layout="constrained")
     latency, speed = figure.subplots(1, 2)
     _lines(latency, rows, lambda row: row["batch_size"], "milliseconds")
@@ -226,7 +226,7 @@ def _lines(axis, rows, work, name):
 
 
 def _logarithmic(axis):
-    """Ticks at 1, 2, 5, 10, …, as plain numbers, even where the axis spans less than a decade."""
+    """Sets ticks at 1, 2, 5, 10, … as plain numbers, even if the axis spans less than a decade."""
     axis.set_yscale("log")
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))

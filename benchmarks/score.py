@@ -1,4 +1,4 @@
-"""What a score costs: 10,000 generated images against real ones, beside an epoch of `dcgan`.
+"""Measures what scoring 10,000 generated images costs, compared with an epoch of `dcgan`.
 
 KERAS_BACKEND=jax python -m benchmarks.score
 """
@@ -21,7 +21,7 @@ NUM, ROUNDS, STEPS = 10_000, 3, 20
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--json-out", help="a file for the results")
+    parser.add_argument("--json-out", help="file for the results")
     options = parser.parse_args()
     images = keras_gan.datasets.load("fashion_mnist")
     gan = keras_gan.create_model("dcgan", seed=0)
@@ -35,7 +35,7 @@ def main():
         ),
     }
     times = {name: [] for name in sides}
-    for round_number in range(ROUNDS + 1):  # The first compiles.
+    for round_number in range(ROUNDS + 1):  # The first one compiles and is not counted.
         for name, side in sides.items():
             start = time.perf_counter()
             side()

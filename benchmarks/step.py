@@ -1,9 +1,9 @@
-"""Milliseconds per step: the bare compiled step, `fit`, and hand-written loops of the framework.
+"""Measures milliseconds per step of `fit`, of its compiled step alone, and of native loops.
 
     KERAS_BACKEND=jax python -m benchmarks.step dcgan --batch-size 128
 
-The sides take turns, round after round in one process, so that what else the machine does hits
-them alike; the figures are medians over the rounds, and what counts are their ratios.
+The sides take turns in one process, round after round, so that other work on the machine affects
+all of them. Figures are medians over the rounds; trust their ratios, not the absolute times.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10, help="per round")
     parser.add_argument("--jit-compile", choices=("auto", "true", "false"), nargs="+")
-    parser.add_argument("--json-out", help="a file for the results")
+    parser.add_argument("--json-out", help="file for the results")
     options = parser.parse_args(argv)
     results = measure(options)
     print(_table(results))
@@ -41,7 +41,10 @@ def main(argv=None):
 
 
 def measure(options):
-    """Returns medians in milliseconds per step and the ratios to the best native loop."""
+    """Returns medians in milliseconds per step, and the ratios to the best native loop.
+
+    The ratios are None for a network that the native loops cannot train; `missing` says why.
+    """
     shape = (options.image_size, options.image_size, options.channels)
     jits = options.jit_compile or {"jax": ["true"]}.get(BACKEND, ["true", "false"])
     random = np.random.default_rng(0)
@@ -58,10 +61,11 @@ def measure(options):
         images = random.integers(0, 256, (size * options.steps, *shape), dtype="uint8")
         sides[f"fit, jit_compile={jit}"] = fit_side(gan, images, size)
         sides[f"bare step, jit_compile={jit}"] = _bare(gan, images, size)
-    sides |= native_sides(gan, images, size)[0]
+    natives, missing = native_sides(gan, images, size)
+    sides |= natives
     times = interleave(sides, options.rounds, options.steps)
     medians = {name: statistics.median(t) for name, t in times.items()}
-    best = min(value for name, value in medians.items() if name.startswith("native"))
+    best = min((medians[name] for name in natives), default=None)
     return {
         "backend": BACKEND,
         "device": keras_gan.engine.device_name(),
@@ -72,21 +76,25 @@ def measure(options):
         "steps": options.steps,
         "rounds": options.rounds,
         "milliseconds": medians,
-        "speed_of_best_native": {name: best / value for name, value in medians.items()},
+        "speed_of_best_native": {name: best and best / value for name, value in medians.items()},
         "spread": {name: [min(t), max(t)] for name, t in times.items()},
+        "missing": missing,
     }
 
 
 def native_sides(gan, images, size, modes=None):
-    """What runs each native loop over the images, and why a loop is missing, both by mode."""
+    """Returns functions that run the native loops over the images, and why a loop is missing.
+
+    Both are dicts by the name of the side, such as `"native jit"`.
+    """
     native = importlib.import_module(f"benchmarks.native_{BACKEND}")
-    # The other frameworks choose the accelerator by themselves.
+    # JAX and TensorFlow choose the accelerator themselves.
     device = {"device": "cuda"} if _cuda() else {}
     sides, missing = {}, {}
     for mode in native.MODES if modes is None else modes:
         try:
             loop = native.Loop(describe(gan), mode, **device)
-        except ValueError as error:  # The framework cannot do that.
+        except ValueError as error:  # The loop lacks a layer, or the framework a feature.
             missing[f"native {mode}"] = str(error)
         else:
             sides[f"native {mode}"] = _native(loop, images, size)
@@ -94,14 +102,15 @@ def native_sides(gan, images, size, modes=None):
 
 
 def interleave(sides, rounds, steps, warm_ups=2):
-    """Milliseconds per step of each side in each round; `steps` is what one call takes."""
+    """Returns milliseconds per step of each side in each round; one call takes `steps` steps."""
     times = {name: [] for name in sides}
-    for _ in range(warm_ups):  # The first call compiles.
+    for _ in range(warm_ups):  # The first one compiles.
         for side in sides.values():
             side()
     random = np.random.default_rng(0)
     for _ in range(rounds):
-        for name in random.permutation(list(sides)):  # A side may slow down the one after it.
+        # In random order, because a side may slow down the next one.
+        for name in random.permutation(list(sides)):
             start = time.perf_counter()
             sides[name]()
             times[name].append((time.perf_counter() - start) / steps * 1e3)
@@ -117,36 +126,11 @@ def fit_side(gan, images, size):
 
 
 def _bare(gan, images, size):
-    """The compiled step on batches that lie ready, without Keras' loop around it."""
+    """Returns a function that runs the compiled step on prepared batches, without Keras' loop."""
     gan.make_train_function()
     batches = [images[i : i + size] for i in range(0, len(images), size)]
-
     if BACKEND == "jax":
-        import jax
-
-        batches = [jax.device_put(batch) for batch in batches]
-
-        def run():
-            state = gan._get_jax_state(
-                trainable_variables=True,
-                non_trainable_variables=True,
-                optimizer_variables=True,
-                metrics_variables=True,
-            )
-            for batch in batches:
-                logs, state = gan.train_function(state, iter([(batch,)]))
-            jax.block_until_ready((logs, state))
-            groups = (
-                gan.trainable_variables,
-                gan.non_trainable_variables,
-                gan.optimizer.variables,
-                gan.metrics_variables,
-            )
-            for variables, values in zip(groups, state, strict=True):
-                for variable, value in zip(variables, values, strict=True):
-                    variable.assign(value)
-
-        return run
+        return _bare_jax(gan, batches)
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
@@ -168,6 +152,33 @@ def _bare(gan, images, size):
     return run
 
 
+def _bare_jax(gan, batches):
+    import jax
+
+    batches = [jax.device_put(batch) for batch in batches]
+
+    def run():
+        state = jax_state(gan)
+        for batch in batches:
+            logs, state = gan.train_function(state, iter([(batch,)]))
+        jax.block_until_ready((logs, state))
+        for variables, values in zip(_variables(gan), state, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+
+    return run
+
+
+def jax_state(gan):
+    """Returns the values that Keras' train function takes and returns on JAX."""
+    return tuple([variable.value for variable in group] for group in _variables(gan))
+
+
+def _variables(gan):
+    model = gan.trainable_variables, gan.non_trainable_variables
+    return *model, gan.optimizer.variables, gan.metrics_variables
+
+
 def _native(loop, images, size):
     random = np.random.default_rng(0)
 
@@ -185,7 +196,9 @@ def _table(results):
     for name, value in results["milliseconds"].items():
         ratio = results["speed_of_best_native"][name]
         low, high = results["spread"][name]
-        lines.append(f"  {name:32s} {value:9.2f}  ({ratio:5.2f}×)  {low:.2f} … {high:.2f}")
+        beside = f"({ratio:5.2f}×)" if ratio else ""
+        lines.append(f"  {name:32s} {value:9.2f}  {beside:8s}  {low:.2f} … {high:.2f}")
+    lines += [f"  {name}: {reason}" for name, reason in results["missing"].items()]
     return "\n".join(lines)
 
 

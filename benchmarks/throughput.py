@@ -1,9 +1,10 @@
-"""Images per second, by network, backend, precision, batch and image size, beside native loops.
+"""Measures images per second of `fit`, compared with native loops, for a selection of cases.
 
     python -m benchmarks.throughput --quick
 
-Every case runs in a process of its own. Results go to `benchmarks/results/DEVICE/`: JSON, and the
-table and plots that `benchmarks.report` makes of it. `README.md` says what the figures mean.
+A case is a network, backend, precision, batch size and image size; each runs in a process of its
+own. Results go to `benchmarks/results/DEVICE/`: JSON, and the table and plots that
+`benchmarks.report` makes from it. `README.md` explains the figures.
 """
 
 import argparse
@@ -23,26 +24,29 @@ from pathlib import Path
 from benchmarks import report
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("backend", "variant", "precision", "batch_size", "image_shape", "modes")  # Of a case.
-# The selections: an option that is given takes the place of the selection's.
+OUT_OF_TIME = "the run's time limit (--minutes) was reached"
+# What identifies a case.
+NAMES = ("backend", "variant", "precision", "batch_size", "image_shape", "modes")
+# The selections. Options on the command line override them.
 CPU = {
     "parts": ["table", "inference", "scaling"],
     "backends": ["jax", "torch", "tensorflow"],
     "variants": ["vanilla", "dcgan", "lsgan", "wgan_gp"],
     "precisions": ["float32"],  # tf32, bfloat16
-    "batch_sizes": [64],  # Per discriminator update.
+    "batch_sizes": [64],  # Images per discriminator update.
     "sizes": ["28x28x1"],
-    "scaling_variant": "dcgan",  # Of inference too; both at the first of what the table has.
+    # For scaling and inference, at the table's first precision, batch size and image size.
+    "scaling_variant": "dcgan",
     "scaling_batches": [16, 64, 256, 1024, 4096],
     "scaling_sizes": [28, 64, 128, 256],
     "inference_batches": [1, 4, 16, 64, 256, 1024],
-    "torch_modes": ["compiled", "eager"],  # Scaling and inference take the last.
+    "torch_modes": ["compiled", "eager"],  # Scaling and inference use the last one.
     "rounds": 7,
-    "round_seconds": 1.0,  # That `fit` runs about, in each round.
-    "longest_step": 20.0,  # Seconds; a longer one ends its scaling sweep.
-    "minutes": 600.0,  # What is not measured by then is left out, and named.
-    "name": "",  # Of this run's JSON file, throughput_NAME.json, beside the device's others.
-    "out": "",  # A folder, in place of benchmarks/results/DEVICE.
+    "round_seconds": 1.0,  # Roughly how long `fit` runs in each round.
+    "longest_step": 20.0,  # Seconds; a longer step ends its scaling sweep.
+    "minutes": 600.0,  # Cases not measured by then are left out, and named in the results.
+    "name": "",  # The results go to throughput_NAME.json.
+    "out": "",  # A folder to use instead of benchmarks/results/DEVICE.
 }
 QUICK = CPU | {
     "variants": ["vanilla"],
@@ -65,7 +69,7 @@ GPU = CPU | {
     "round_seconds": 0.5,
     "minutes": 9.5,
 }
-# What --gpu measures beside: variants, precisions, batch sizes.
+# What --gpu measures in addition: variants, precisions, batch sizes.
 GPU_ALSO = (["dcgan"], ["tf32", "bfloat16"], [1024])
 
 
@@ -91,7 +95,9 @@ def main(argv=None):
 
 def _options(argv):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="tiny, to see that all works")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tiny selection, to see that everything works"
+    )
     parser.add_argument("--gpu", action="store_true", help="for one GPU: JAX and torch, 64×64×3")
     for name, default in CPU.items():
         several = isinstance(default, list)
@@ -104,7 +110,7 @@ def _options(argv):
 
 
 def _about(argv, options):
-    """What must stand beside figures for others to know and repeat them."""
+    """Returns what others need to know to repeat the measurement."""
     git = lambda *what: _output("git", "-C", str(ROOT), *what)  # noqa: E731
     return {
         "command": shlex.join(["python", "-m", "benchmarks.throughput", *argv]),
@@ -144,7 +150,7 @@ def _processor():
 
 
 def _cases(options):
-    """All that is to be measured, in order; the backends take turns."""
+    """Yields the cases in order; the backends take turns."""
     products = [(options.variants, options.precisions, options.batch_sizes)]
     products += [GPU_ALSO] if options.gpu else []
     shapes = [[int(n) for n in size.split("x")] for size in options.sizes]
@@ -167,7 +173,7 @@ def _cases(options):
 def _case(options, part, variant, precision, batch_size, image_shape, backend):
     torch, table = backend == "torch", part == "table"
     modes = options.torch_modes if table else options.torch_modes[-1:]
-    # The native loops are written for float32; None stands for all of them.
+    # The native loops are written for float32; None means all of them.
     native = ["eager"] if torch and "compiled" not in modes else None
     return {
         "part": part,
@@ -178,20 +184,20 @@ def _case(options, part, variant, precision, batch_size, image_shape, backend):
         "image_shape": image_shape,
         "modes": modes if torch else None,
         "native": native if table and precision != "bfloat16" else [],
-        # A sweep is about orders of magnitude.
+        # A sweep shows orders of magnitude, for which a few rounds do.
         "rounds": options.rounds if table else min(options.rounds, 3),
         "round_seconds": options.round_seconds,
     }
 
 
 def _found(case, results, options, seconds):
-    """What is known of a case, or measured now, or `{"skipped": reason}`."""
+    """Returns a case's results, known from before or measured now, or `{"skipped": reason}`."""
     if case["part"] == "scaling":
         same = [row for row in results["scaling"] if _equal(row, case, "backend", "sweep")]
         before = same[-1]["milliseconds"] if same else 0
         if before is None or before > 1e3 * options.longest_step:
             limit = f"{options.longest_step:g} s a step"
-            return {"skipped": f"a smaller one was left out, or took more than {limit}"}
+            return {"skipped": f"a smaller one was left out or took more than {limit}"}
         for row in results["scaling"] + results["rows"]:
             if _equal(row, case, *NAMES):
                 return row | {"sweep": case["sweep"]}
@@ -203,7 +209,7 @@ def _equal(row, case, *names):
 
 
 def _measured(case, seconds):
-    """Measures a case; in the table with its backend's compilation cache empty, then filled."""
+    """Measures a case; for the table first with an empty compilation cache, then a filled one."""
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
         case = case | {"cache": cache}
@@ -219,9 +225,9 @@ def _measured(case, seconds):
 
 
 def _child(case, seconds):
-    """What `benchmarks.measure` finds in `seconds`, or `{"skipped": reason}`."""
+    """Returns what `benchmarks.measure` finds within `seconds`, or `{"skipped": reason}`."""
     if seconds < 5:
-        return {"skipped": "the time of this run was over"}
+        return {"skipped": OUT_OF_TIME}
     environment = os.environ | {"KERAS_BACKEND": case["backend"], "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", "benchmarks.measure", json.dumps(case)]
     try:
@@ -229,7 +235,7 @@ def _child(case, seconds):
             command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=seconds
         )
     except subprocess.TimeoutExpired:
-        return {"skipped": "the time of this run was over"}
+        return {"skipped": OUT_OF_TIME}
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["no message"]
         return {"skipped": f"exit code {done.returncode}: {said[-1]}"}
@@ -237,7 +243,7 @@ def _child(case, seconds):
 
 
 def _keep(results, case, found):
-    """Adds what was found to the results, under the names that tell the case."""
+    """Adds what was found to the results, with the values that identify the case."""
     known = {name: case[name] for name in (*NAMES, "sweep") if name in case}
     part = results["rows" if case["part"] == "table" else case["part"]]
     if "device" in found:

@@ -163,9 +163,11 @@ class Seeded(keras.callbacks.Callback):
     The number of an epoch is that of the epochs trained so far, whatever `fit` they belong to.
     """
 
-    def __init__(self, loader):
+    def __init__(self, gan, loader):
         super().__init__()
+        self.set_model(gan)
         self.loader = loader if isinstance(loader, (SeededBatches, ImageFolder)) else None
+        self.on_epoch_begin(0)  # Keras' worker threads may read ahead before the first epoch.
 
     def on_train_begin(self, logs=None):
         if self.model.seed is not None:

@@ -410,7 +410,9 @@ class GAN(engine.Trainer, keras.Model):
         weights = kwargs.get("sample_weight"), kwargs.get("class_weight")
         if any(given is not None for given in (y, *weights)):
             raise ValueError("A GAN has no targets: give `fit` the real samples alone, without y.")
-        if engine.TRAINS and not self.compiled:
+        if not engine.TRAINS:
+            super().fit()  # Raises: the backend has no gradients.
+        if not self.compiled:
             raise ValueError("Call compile() before fit(); it sets the two optimizers.")
         x = batches.checked(x, self.sample_shape, self.discriminator_steps)
         if hasattr(x, "shape"):
@@ -429,7 +431,7 @@ class GAN(engine.Trainer, keras.Model):
                 x, batch_size, steps_per_epoch, self._data_seed(), shuffle=shuffle,
                 keep_on_device=keep_on_device,
             )  # fmt: skip
-            steps_per_epoch, shuffle = None, False
+            steps_per_epoch = None
         elif keep_on_device is True:
             raise ValueError(
                 f"keep_on_device=True keeps an array on the device; got {type(x).__name__}. "
@@ -440,7 +442,9 @@ class GAN(engine.Trainer, keras.Model):
             validation_data = batches.held_out(validation_data, self.sample_shape, steps)
             kwargs.setdefault("validation_batch_size", batch_size)
             evaluation.begin_metrics(self)  # What they need is fetched before the training.
-        seeded = Seeded(x)
+        seeded = Seeded(self, x)
+        if seeded.loader is not None:
+            shuffle = False  # They shuffle the samples; Keras would shuffle the batches as well.
         if engine.loader and getattr(x, "is_array", False):
             x = engine.loader(x)
         callbacks = adapt_callbacks(callbacks, kwargs.get("verbose", "auto"))

@@ -1,5 +1,6 @@
-"""The throughput suite on its smallest setting: the shape of what it writes, never a time."""
+"""The throughput suite on its smallest selection: checks what it writes, never a time."""
 
+import importlib
 import json
 import math
 
@@ -7,7 +8,9 @@ import keras
 import pytest
 from PIL import Image
 
+import keras_gan
 from benchmarks import throughput
+from benchmarks.describe import describe
 
 BACKEND = keras.backend.backend()
 POSITIVE = (
@@ -20,6 +23,8 @@ POSITIVE = (
     "bytes_per_image",
     "share_of_ceiling",
 )
+PROGRAMS = ["benchmarks.peers", "benchmarks.score", "benchmarks.step"]
+PROGRAMS += ["zoo.tools.bundle", "zoo.tools.quality", "zoo.tools.train_classifier"]
 TINY = (
     f"--backends {BACKEND} --variants vanilla --sizes 8x8x1 --batch-sizes 4 "
     "--scaling-variant vanilla --scaling-batches 4 --scaling-sizes 8 --inference-batches 1 2 "
@@ -88,3 +93,18 @@ def test_names_what_it_cannot_measure(tmp_path):
 def test_names_what_there_was_no_time_for(tmp_path, capsys):
     assert throughput.main([*TINY.split(), "--minutes", "0", "--out", str(tmp_path)]) == 1
     assert "left out: table" in capsys.readouterr().out
+
+
+def test_a_loss_that_the_native_loops_lack_is_refused():
+    gan = keras_gan.create_model("vanilla", image_shape=(8, 8, 1), loss="hinge")
+    with pytest.raises(ValueError, match="no loss 'hinge'"):
+        describe(gan)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_start(name, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", [name, "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module(name).main()
+    assert stopped.value.code == 0
+    assert "usage:" in capsys.readouterr().out

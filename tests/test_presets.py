@@ -32,10 +32,10 @@ from keras import layers
 from PIL import Image
 
 import keras_gan
-from benchmarks import bundle
 from keras_gan import GAN, files, networks, presets
 from keras_gan.images import image_grid
 from keras_gan.presets import folders, hub
+from zoo.tools import bundle
 
 SHAPE = (8, 8, 1)
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"

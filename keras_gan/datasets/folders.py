@@ -38,7 +38,7 @@ class ImageFolder(keras.utils.PyDataset):
     transparent, cropped around its centre to the target's aspect ratio and resized with an
     antialiasing filter. Hidden files and folders, and files with other endings, are ignored.
 
-    A file that cannot be decoded, or only in part, is skipped and named in one warning (one from
+    A file that cannot be decoded, or only partly, is skipped and named in one warning (one from
     each process, with `use_multiprocessing`). It is left out of all epochs if its header shows
     this; otherwise another image, drawn at random, takes its place.
 
@@ -144,8 +144,8 @@ class ImageFolder(keras.utils.PyDataset):
                     _warn_skipped(self._paths[number], error)
             number = int(draw.integers(self.num_images))
         raise ValueError(
-            f"The folder {self.folder!r} has no readable image; files are read whose names end in "
-            f"{', '.join(_SUFFIXES)}."
+            f"The folder {self.folder!r} has no image that can be read. The names of images must "
+            f"end in {', '.join(_SUFFIXES)}."
         )
 
 

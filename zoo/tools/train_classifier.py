@@ -1,11 +1,13 @@
-"""Train a small Fashion-MNIST classifier to be the feature extractor of the metrics.
+"""Trains a small Fashion-MNIST classifier, the feature extractor of the metrics.
 
-    KERAS_BACKEND=tensorflow python benchmarks/train_classifier.py --out keras_gan/data
+Run from the repository root:
+
+    KERAS_BACKEND=tensorflow python -m zoo.tools.train_classifier --out keras_gan/data
 
 writes `fashion_mnist_classifier.keras` (two outputs, `features` and `probabilities`, for images
-as floats in −1…1) and its card beside it. The last 5,000 training images are held out and choose
-the epoch; the test images are looked at once, at the end. `--architecture residual --seed 1`
-trains a second judge that shares nothing with the first, to confirm what the first one says.
+as floats in −1…1) and its card. The last 5,000 training images are held out to choose the epoch;
+the test images are used once, at the end. `--architecture residual --seed 1` trains a second judge
+of another design, to check the scores of the first.
 """
 
 import argparse
@@ -24,7 +26,7 @@ HELD_OUT = 5_000
 
 
 def load(split):
-    """Images as float32 (n, 28, 28, 1) in −1…1, and labels (n,)."""
+    """Returns images, float32 (n, 28, 28, 1) in −1…1, and labels (n,)."""
     images, labels = datasets.load("fashion_mnist", split, labels=True)
     return images.astype("float32") / 127.5 - 1.0, labels
 
@@ -36,14 +38,14 @@ def convolution(x, filters, kernel=3, activation="relu"):
 
 
 def convnet(x):
-    """Three convolutions with max-pooling between."""
+    """Applies three convolutions with max-pooling between them."""
     for filters in (32, 64, 96):
         x = layers.MaxPooling2D()(convolution(x, filters))
     return layers.Flatten()(x)
 
 
 def residual(x):
-    """Two residual blocks with swish and average pooling, averaged over the image."""
+    """Applies two residual blocks with swish and average pooling, then averages over the image."""
     x = convolution(x, 24, 5, "swish")
     for filters in (48, 96):
         x = layers.AveragePooling2D(2)(x)
@@ -64,11 +66,11 @@ def build(architecture):
 
 
 def extractor_of(classifier, images, name):
-    """The trained classifier with its penultimate layer as a second output.
+    """Returns the trained classifier with its penultimate layer as a second output.
 
-    The features are taken before the ReLU, which leaves half of them at zero and maps whatever is
-    unlike clothes (noise, blur) into the midst of real images; and scaled to mean 0 and variance 1
-    over `images`, so that no few of them rule the distances.
+    Features are taken before the ReLU, which would set half of them to zero and map images unlike
+    clothes (noise, blur) among the real ones. They are scaled to mean 0 and variance 1 over
+    `images`, so that no few of them dominate the distances.
     """
     penultimate = keras.Model(classifier.input, classifier.get_layer("penultimate").output)
     rows = penultimate.predict(images, batch_size=500, verbose=0).astype("float64")
@@ -80,7 +82,7 @@ def extractor_of(classifier, images, name):
 
 
 def train(classifier, images, labels, epochs, batch_size):
-    """Adam with a cosine decay; the epoch with the best held-out accuracy is kept."""
+    """Trains with Adam and a cosine decay; keeps and returns the best held-out accuracy."""
     steps = epochs * (len(images) - HELD_OUT) // batch_size
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     classifier.compile(
@@ -101,16 +103,16 @@ def train(classifier, images, labels, epochs, batch_size):
 
 
 def card(facts):
-    """The README that travels with the weights."""
+    """Returns the card that is distributed with the weights."""
     rows = {
         "Input": "(n, 28, 28, 1), 8-bit images scaled to −1…1",
         "Outputs": f"`features` (n, {FEATURES}), `probabilities` (n, {CLASSES})",
-        "Architecture": "`{architecture}` of `benchmarks/train_classifier.py`, {parameters:,} "
-        "parameters; the features are those of its penultimate layer before the ReLU, at mean 0 "
-        "and variance 1 over the training images",
+        "Architecture": "`{architecture}` of `zoo/tools/train_classifier.py`, {parameters:,} "
+        "parameters; the features are those of its penultimate layer before the ReLU, scaled to "
+        "mean 0 and variance 1 over the training images",
         "Test accuracy": "{test_accuracy:.4f} on the 10,000 test images, not used in training",
-        "Held-out accuracy": "{held_out_accuracy:.4f} on the last 5,000 training images, which "
-        "chose the epoch",
+        "Held-out accuracy": "{held_out_accuracy:.4f} on the last 5,000 training images, used "
+        "to choose the epoch",
         "Training": "the first 55,000 training images, {epochs} epochs, batches of {batch_size}, "
         "Adam with a cosine decay from 2e-3, seed {seed}",
         "Made with": "Keras {keras}, {backend}, {seconds:.0f} s on CPU",
@@ -120,17 +122,17 @@ def card(facts):
     return f"""# {facts["name"]}
 
 A classifier of Fashion-MNIST, used by `keras_gan.metrics` as a feature extractor for grey 28×28
-images: `keras_gan.metrics.get_extractor(…)` takes its name, if it is bundled, or its path.
+images. Pass its name, if it is bundled, or its path to `keras_gan.metrics.get_extractor`.
 
 | | |
 | --- | --- |
 {table}
 
-Data: Fashion-MNIST, Zalando SE, 2017 (MIT licence, arXiv:1708.07747). The images are not part of
-this file. The weights are under the library's licence, Apache-2.0.
+Data: Fashion-MNIST, Zalando SE, 2017 (MIT licence, arXiv:1708.07747); this file does not contain
+the images. The weights are under the library's licence, Apache-2.0.
 
-Limits: distances in these features are comparable only with distances in the same features, not
-with published Inception FIDs.
+Limits: compare distances only with distances in the same features, not with published FIDs, which
+use Inception's.
 """
 
 
