@@ -38,13 +38,16 @@ def describe(gan) -> Description:
     """
     if gan.loss_config not in LOSSES:
         raise ValueError(f"The native loops have no loss {gan.loss_config!r}.")
+    if gan.augment is not None or set(gan.terms) - {"gradient_penalty"}:
+        raise ValueError(f"The native loops have no augmentation and no terms {[*gan.terms]}.")
+    penalty = gan.terms.get("gradient_penalty")
     return Description(
         [part for layer in _layers(gan.generator) for part in _parts(layer)],
         [part for layer in _layers(gan.discriminator) for part in _parts(layer)],
         gan.latent_shape,
         gan.sample_shape,
         gan.loss_config,
-        0.0 if gan.penalty is None else gan.penalty.weight,
+        0.0 if penalty is None else float(penalty.weight),
         gan.discriminator_steps,
         {side: _adam(getattr(gan.optimizer, side)) for side in ("generator", "discriminator")},
         gan.ema_momentum,
