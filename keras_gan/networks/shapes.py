@@ -35,7 +35,7 @@ def gan_shapes(generator: keras.Model, discriminator: keras.Model) -> tuple[tupl
     if len(shape) not in (2, 4) or shape[-1] != 1:
         raise ValueError(
             "The discriminator must give one logit per sample, (batch, 1), or a map of them, "
-            f"(batch, height, width, 1); it gives {shape or logits}. End it with Dense(1), or with "
-            "a convolution to one channel."
+            f"(batch, height, width, 1); it gives (batch, {', '.join(map(str, shape[1:]))}). "
+            "End it with Dense(1), or with a convolution to one channel."
         )
     return takes[1:], makes[1:]

@@ -66,7 +66,7 @@ def find_preset(name: str | Path) -> Path:
     elif text.startswith(("https://", "http://")):
         folder = hub.from_web(text, check_files)
     elif not (folder := Path(name)).exists():
-        raise ValueError(f"Unknown preset or folder {closest(text, _bundled())}")
+        raise ValueError(f"There is no preset or folder {closest(text, _bundled())}")
     elif not (folder / METADATA).exists():
         raise ValueError(f"{name} is not a preset folder: it has no {METADATA}.")
     check_files(folder)
@@ -165,7 +165,8 @@ def save_to_preset(
         written = Path(temporary)
         _write_model(gan, written)
         _write_pictures(gan, history, written)
-        (written / "README.md").write_text(card.write_card(facts, curves=bool(history)))
+        text = card.write_card(facts, curves=bool(history))
+        (written / "README.md").write_text(text, encoding="utf-8")
         facts["files"] = {path.name: file_facts(path) for path in sorted(written.iterdir())}
         (written / METADATA).write_text(json.dumps(facts, indent=1))
         for path in sorted(written.iterdir()):
