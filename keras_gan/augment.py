@@ -1,7 +1,7 @@
 """Differentiable augmentation: random changes of the images that the discriminator sees.
 
-An augmentation is given to `GAN(augment=…)`. It stands before the discriminator in both updates, for
-real and generated images alike, so that the discriminator cannot memorise few images and the
+An augmentation is given to `GAN(augment=…)`. It changes the real and the generated images that the
+discriminator sees, in both updates, so that the discriminator cannot memorise few images and the
 generator does not learn the changes.
 
 The functions below take images `(batch, height, width, channels)` in −1…1 and
@@ -91,16 +91,17 @@ CHANGES = {
 class DiffAugment(keras.layers.Layer):
     """Differentiable augmentation of images `(height, width, channels)` in −1…1.
 
-    Each change is drawn anew for each image, at each call. Zhao et al. 2020, arXiv:2006.10738, with
-    the strengths of their code. For few images they take all changes, for full data sets none or
-    few: augmentation costs quality where data is plenty. Grey images have no saturation.
+    Changes are drawn for each image at each call. Zhao et al. 2020, arXiv:2006.10738, with the
+    strengths of their code. They use all changes for small data sets (`saturation` needs several
+    channels); with plenty of data, augmentation costs quality.
 
     Args:
-        policy: Names out of `brightness`, `saturation`, `contrast`, `translation` and `cutout`,
-            separated by commas; they are made in this order.
+        policy: Names among `brightness`, `saturation`, `contrast`, `translation` and `cutout`,
+            separated by commas, in the order in which the changes are made.
+        name: Of the layer.
 
     Raises:
-        ValueError: For an unknown name, and for samples that are no images.
+        ValueError: For an unknown name; when built, for samples that are not images.
     """
 
     def __init__(self, policy: str = "translation,cutout", name: str | None = None):
@@ -114,8 +115,8 @@ class DiffAugment(keras.layers.Layer):
     def build(self, input_shape):
         if len(input_shape) != 4 or None in input_shape[1:]:
             raise ValueError(
-                "DiffAugment is for images (height, width, channels) of one size; the generator "
-                f"makes samples of shape {tuple(input_shape[1:])}."
+                f"{type(self).__name__} changes images (height, width, channels) of one size; the "
+                f"samples are of shape {tuple(input_shape[1:])}."
             )
         super().build(input_shape)
 
@@ -132,20 +133,27 @@ class DiffAugment(keras.layers.Layer):
 class AdaptiveAugment(DiffAugment):
     """`DiffAugment` with a probability that follows the discriminator's overfitting.
 
-    Each change is made to each image with the probability `p`. After every discriminator update `p`
-    moves by `batch / images`: up where the mean sign of the real logits, averaged over about four
-    updates, is above the target, down where it is below, within 0…1. A discriminator that is sure
-    of all real images is about to memorise them. Karras et al. 2020, arXiv:2006.06676, section 3.
+    Each change is made to each image with probability `p`. At each discriminator update `p` moves
+    by `batch / images`, within 0…1: up if the mean sign of the real logits is above the target,
+    down if it is below. A discriminator that is sure of all real images is about to memorise them.
+    The mean is over about the last four batches, on several devices over all of them. Karras et
+    al. 2020, arXiv:2006.06676, section 3.
+
+    Not for losses whose logits have no fixed zero: `wasserstein` and `relativistic`.
 
     Args:
         policy: Of `DiffAugment`.
-        target: The mean sign of the real logits to keep, in −1…1; the paper's value is 0.6.
-        images: The number of real images in which `p` can go from 0 to 1. The paper's 500,000 are
-            too slow for trainings of a few hundred thousand images.
+        target: The mean sign of the real logits to keep, in −1…1; 0.6 in the paper.
+        images: Real images in which `p` can go from 0 to 1. 500,000 in the paper, too slow for
+            trainings of a few hundred thousand images. With TensorFlow on several devices, those
+            of one device.
         name: Of the layer.
 
     Attributes:
-        p: The probability, a variable that is saved and resumed with the model.
+        p: The probability, a variable, saved and resumed with the model.
+
+    Raises:
+        ValueError: As `DiffAugment`, and for a target or number of images out of range.
     """
 
     def __init__(
@@ -158,28 +166,30 @@ class AdaptiveAugment(DiffAugment):
         super().__init__(policy, name)
         if not -1 < target < 1 or not images >= 1:
             raise ValueError(
-                f"target must be in −1…1 and images at least 1; got {target!r} and {images!r}."
+                "target must be between −1 and 1, and images at least 1; got "
+                f"{target!r} and {images!r}."
             )
         self.target, self.images = target, images
-        self.p = self._state("p")
-        self.sign = self._state("sign")
-
-    def _state(self, name: str) -> keras.Variable:
-        return self.add_weight(name=name, shape=(), initializer="zeros", trainable=False)
+        self.p, self.sign = (
+            self.add_weight(
+                name=name, shape=(), initializer="zeros", trainable=False, aggregation="mean"
+            )
+            for name in ("p", "sign")
+        )
 
     def call(self, samples, uniform):
         for change in self.changes:
-            draw = uniform((ops.shape(samples)[0], 1, 1, 1))
-            samples = ops.where(draw < self.p.value, change(samples, uniform), samples)
+            made = _one_per_image(samples, uniform) < self.p.value
+            samples = ops.where(made, change(samples, uniform), samples)
         return samples
 
     def observe(self, real_logits):
-        """Moves `p`; called once in each discriminator update."""
+        """Moves `p`; `GAN` calls this once in each discriminator update."""
         logits = ops.cast(real_logits, "float32")
-        sign = self.sign + 0.25 * (ops.mean(ops.sign(logits)) - self.sign)
+        # On several devices, reading the variable gives the mean over them.
+        self.sign.assign(self.sign + 0.25 * (ops.mean(ops.sign(logits)) - self.sign))
         step = ops.cast(ops.shape(logits)[0], "float32") / self.images
-        self.p.assign(ops.clip(self.p + ops.sign(sign - self.target) * step, 0.0, 1.0))
-        self.sign.assign(sign)
+        self.p.assign(ops.clip(self.p + ops.sign(self.sign - self.target) * step, 0.0, 1.0))
 
     def get_config(self):
         return super().get_config() | {"target": self.target, "images": self.images}

@@ -144,15 +144,15 @@ class GradientPenalty(Term):
 
 @keras.saving.register_keras_serializable(package="keras_gan")
 class R1(Term):
-    """The squared slope of the discriminator at real samples: `weight / 2 · E‖∇D(x)‖²`.
+    """The discriminator's squared slope at real samples: `weight / 2 · E‖∇D(x)‖²`.
 
-    Of the logits that the loss sees, through the augmentation, with respect to the samples before
-    it. Mescheder et al. 2018, arXiv:1801.04406, equation 9. The discriminator should have no batch
-    normalization, which mixes the samples of a batch.
+    The slope is that of the logits that the loss sees, with respect to the samples before they are
+    augmented. Mescheder et al. 2018, arXiv:1801.04406, equation 9. The discriminator should have no
+    batch normalization, which mixes the samples of a batch.
 
     Args:
-        weight: γ. Its best value grows with the area of the images and falls with the batch:
-            StyleGAN2's rule is `0.0002 · height · width / batch` (arXiv:2006.06676, appendix C).
+        weight: γ. StyleGAN2's rule is `0.0002 · height · width / batch` (Karras et al. 2020,
+            arXiv:2006.06676, appendix C).
         fraction: Of `Term`.
         name: Of `Term`.
     """
@@ -165,13 +165,13 @@ class R1(Term):
 
 @keras.saving.register_keras_serializable(package="keras_gan")
 class R2(Term):
-    """The squared slope of the discriminator at generated samples: `weight / 2 · E‖∇D(G(z))‖²`.
+    """The discriminator's squared slope at generated samples: `weight / 2 · E‖∇D(G(z))‖²`.
 
-    Mescheder et al. 2018, arXiv:1801.04406, equation 10. Beside `R1` in R3GAN (Huang et al. 2025,
-    arXiv:2501.05441, section 2.2), with the same weight.
+    As `R1`, with the same weight, beside it in R3GAN (Huang et al. 2025, arXiv:2501.05441, section
+    2.2). Mescheder et al. 2018, arXiv:1801.04406, equation 10.
 
     Args:
-        weight: γ, as for `R1`.
+        weight: γ.
         fraction: Of `Term`.
         name: Of `Term`.
     """
@@ -189,18 +189,21 @@ def _half_squared_norm(gradient):
 
 @keras.saving.register_keras_serializable(package="keras_gan")
 class LeCam(Term):
-    """Keeps real logits near the generated ones' running mean, and the reverse.
+    """Penalizes real logits above the usual generated ones, and the reverse, for small data sets.
 
-    `E[max(0, D(x) − α_F)²] + E[max(0, α_R − D(G(z)))²]`, where α_R and α_F are running means of the
-    real and the generated logits. For little data. Tseng et al. 2021, arXiv:2104.03310, equation 7,
-    in the form of their code.
+    `E[max(0, D(x) − α_F)²] + E[max(0, α_R − D(G(z)))²]` with moving averages α_R and α_F of the
+    mean real and generated logits. Tseng et al. 2021, arXiv:2104.03310, section 3.2, with the
+    rectifiers of their code.
 
     Args:
         weight: λ; 0.3 in their code.
         fraction: Of `Term`.
         name: Of `Term`.
-        momentum: Of the running means, in 0…1; they start from the first batch.
-        start: Discriminator updates before the term counts: until then the means are not settled.
+        momentum: Of the moving averages, in 0…1.
+        start: Discriminator updates before the term counts, while the averages settle.
+
+    Raises:
+        ValueError: As `Term`, and for a momentum or start out of range.
     """
 
     def __init__(
@@ -212,26 +215,29 @@ class LeCam(Term):
         start: int = 1000,
     ):
         super().__init__(weight, fraction, name or "lecam")
+        if not 0 <= momentum < 1 or not start >= 0:
+            raise ValueError(
+                "LeCam's momentum must be in 0…1 (1 excluded) and its start at least 0; got "
+                f"{momentum!r} and {start!r}."
+            )
         self.momentum, self.start = momentum, start
         self.real_mean, self.fake_mean, self.updates = (
-            self.add_weight(name=name, shape=(), initializer="zeros", trainable=False)
+            self.add_weight(
+                name=name, shape=(), initializer="zeros", trainable=False, aggregation="mean"
+            )
             for name in ("real_mean", "fake_mean", "updates")
         )
 
     def call(self, context: Context):
-        real, fake = (
-            ops.cast(logits, "float32") for logits in (context.real_logits, context.fake_logits)
-        )
-        # The first means are those of the first batch.
-        kept = ops.where(self.updates > 0, self.momentum, 0.0)
-        means = []
-        for variable, logits in ((self.real_mean, real), (self.fake_mean, fake)):
-            now = ops.stop_gradient(ops.mean(logits))
-            means.append(now + kept * (variable - now))
-            variable.assign(means[-1])
+        real = ops.cast(context.real_logits, "float32")
+        fake = ops.cast(context.fake_logits, "float32")
+        kept = ops.where(self.updates > 0, self.momentum, 0.0)  # The first means are the averages.
+        for average, logits in ((self.real_mean, real), (self.fake_mean, fake)):
+            mean = ops.stop_gradient(ops.mean(logits))
+            average.assign(mean + kept * (average - mean))
         self.updates.assign_add(1.0)
-        distance = ops.mean(ops.square(ops.relu(real - means[1])))
-        distance += ops.mean(ops.square(ops.relu(means[0] - fake)))
+        distance = ops.mean(ops.square(ops.relu(real - self.fake_mean)))
+        distance += ops.mean(ops.square(ops.relu(self.real_mean - fake)))
         return ops.where(self.updates > self.start, distance, 0.0)
 
     def get_config(self):

@@ -17,7 +17,9 @@ class SpectralNormalization(layers.Wrapper):
 
     Args:
         layer: A layer with a `kernel` or `embeddings`, such as `Dense`, `Conv2D` or `Embedding`.
-            The kernel is taken as a matrix, its last axis by all the others.
+            The kernel is taken as a matrix, its last axis by all the others. The precision is
+            that of this layer.
+        **kwargs: As in any layer, such as `name`.
 
     Raises:
         ValueError: When built, for a layer that has neither.
@@ -25,7 +27,7 @@ class SpectralNormalization(layers.Wrapper):
 
     def __init__(self, layer: layers.Layer, **kwargs):
         # The estimate needs the kernel in full precision; the layer inside casts what it uses.
-        super().__init__(layer, autocast=False, **kwargs)
+        super().__init__(layer, **kwargs | {"dtype": "float32", "autocast": False})
 
     def build(self, input_shape=None):
         super().build(input_shape)
@@ -46,6 +48,9 @@ class SpectralNormalization(layers.Wrapper):
             scope.state_mapping[id(kernel)] = kernel.value / ops.cast(value, kernel.dtype)
             return self.layer(inputs)
 
+    def compute_output_spec(self, inputs, training=False):
+        return self.layer.compute_output_spec(inputs)
+
     def _kernel(self) -> keras.Variable:
         for name in ("kernel", "embeddings"):
             if hasattr(self.layer, name):
@@ -54,9 +59,6 @@ class SpectralNormalization(layers.Wrapper):
             "SpectralNormalization takes a layer with a kernel or embeddings, such as Dense or "
             f"Conv2D; {self.layer.name} is a {type(self.layer).__name__}."
         )
-
-    def compute_output_shape(self, input_shape):
-        return self.layer.compute_output_shape(input_shape)
 
 
 def largest_singular_value(kernel, vector):
