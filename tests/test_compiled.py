@@ -82,6 +82,8 @@ def test_compiled_equals_eager(name, monkeypatch):
         keras.utils.set_random_seed(0)
         options = {"discriminator_steps": 2} if name == "wgan_gp" else {}
         gan = keras_gan.create_model(name, (20, 16, 1), **options)
+        if BACKEND == "tensorflow":  # Whose compiler draws other numbers from the same seed.
+            without_chance(gan, monkeypatch)
         without_dropout(gan)
         # SGD, because Adam divides rounding errors by their own size in its first steps; at a low
         # rate, because one activation that rounds to the other side of a ReLU must not matter.
@@ -453,7 +455,7 @@ def test_convolutions_are_those_of_keras(name):
             continue
         with traceable_keras():
             got = layer(x)
-        np.testing.assert_allclose(got.detach(), expected.detach(), atol=1e-5)
+        np.testing.assert_allclose(*map(ops.convert_to_numpy, (got, expected)), atol=1e-5)
         tried += 1
     assert tried > 5
 
@@ -557,9 +559,9 @@ def test_a_step_takes_the_condition(steps, uncompiled, monkeypatch):
         conditional = Conditional(*copy, discriminator_steps=steps)
         conditional.compile(**sgd(), jit_compile=compiled, run_eagerly=not compiled)
         data = {"samples": points(16), "labels": labels.astype("int32")}
-        conditional.make_train_function()
         with monkeypatch.context() as patch:
             patch.setattr("keras_gan.datasets.batches.checked", lambda x, *_: x)
+            without_chance(conditional, patch)
             for _ in range(3):
                 conditional.train_on_batch(data)
         ends.append(conditional.get_weights())
@@ -607,6 +609,6 @@ def test_mixed_precision_compiles(policy, uncompiled):
     gan.compile(jit_compile=True)
     images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 1), dtype="uint8")
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("error", "The train step runs eagerly")
         history = gan.fit(images, batch_size=16, epochs=2, verbose=0).history
     assert np.isfinite(history["d_loss"]).all()

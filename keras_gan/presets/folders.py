@@ -184,13 +184,13 @@ def _write_model(gan, folder):
 
 
 def _write_pictures(gan, history, folder):
-    from keras_gan import pictures  # Imported here because loading a preset needs no plotting.
+    from keras_gan import images  # Imported here because loading a preset needs no plotting.
 
     if len(gan.sample_shape) == 3:
-        samples = pictures.image_grid(gan.generate(64, seed=0))
-        pictures.save_image(folder / "samples.png", samples)
+        samples = images.image_grid(gan.generate(64, seed=0))
+        images.save_image(folder / "samples.png", samples)
     if history:
-        pictures.save_curves(folder / "curves.png", history)
+        images.save_curves(folder / "curves.png", history)
         with open(folder / "training.csv", "w", newline="") as file:
             names = dict.fromkeys(name for row in history for name in row)
             writer = csv.DictWriter(file, list(names))
