@@ -1,5 +1,6 @@
 """Generative adversarial networks for Keras 3, on TensorFlow, PyTorch and JAX."""
 
+from keras_gan import augment as augment
 from keras_gan import callbacks as callbacks
 from keras_gan import datasets as datasets
 from keras_gan import losses as losses

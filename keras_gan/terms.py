@@ -143,6 +143,108 @@ class GradientPenalty(Term):
         return gradient_penalty(context.critic, context.real, context.fake, context.uniform(shape))
 
 
+@keras.saving.register_keras_serializable(package="keras_gan")
+class R1(Term):
+    """The discriminator's squared slope at real samples: `weight / 2 · E‖∇D(x)‖²`.
+
+    The slope is that of the logits that the loss sees, with respect to the samples before they are
+    augmented. Mescheder et al. 2018, arXiv:1801.04406, equation 9. The discriminator should have no
+    batch normalization, which mixes the samples of a batch.
+
+    Args:
+        weight: γ. StyleGAN2's rule is `0.0002 · height · width / batch` (Karras et al. 2020,
+            arXiv:2006.06676, appendix C).
+        fraction: Of `Term`.
+        name: Of `Term`.
+    """
+
+    needs = ("real_gradient",)
+
+    def call(self, context: Context):
+        return _half_squared_norm(context.real_gradient)
+
+
+@keras.saving.register_keras_serializable(package="keras_gan")
+class R2(Term):
+    """The discriminator's squared slope at generated samples: `weight / 2 · E‖∇D(G(z))‖²`.
+
+    As `R1`, with the same weight, beside it in R3GAN (Huang et al. 2025, arXiv:2501.05441, section
+    2.2). Mescheder et al. 2018, arXiv:1801.04406, equation 10.
+
+    Args:
+        weight: γ.
+        fraction: Of `Term`.
+        name: Of `Term`.
+    """
+
+    needs = ("fake_gradient",)
+
+    def call(self, context: Context):
+        return _half_squared_norm(context.fake_gradient)
+
+
+def _half_squared_norm(gradient):
+    axes = list(range(1, len(gradient.shape)))
+    return 0.5 * ops.mean(ops.sum(ops.square(gradient), axis=axes))
+
+
+@keras.saving.register_keras_serializable(package="keras_gan")
+class LeCam(Term):
+    """Penalizes real logits above the usual generated ones, and the reverse, for small data sets.
+
+    `E[max(0, D(x) − α_F)²] + E[max(0, α_R − D(G(z)))²]` with moving averages α_R and α_F of the
+    mean real and generated logits. Tseng et al. 2021, arXiv:2104.03310, section 3.2, with the
+    rectifiers of their code.
+
+    Args:
+        weight: λ; 0.3 in their code.
+        fraction: Of `Term`.
+        name: Of `Term`.
+        momentum: Of the moving averages, in 0…1.
+        start: Discriminator updates before the term counts, while the averages settle.
+
+    Raises:
+        ValueError: As `Term`, and for a momentum or start out of range.
+    """
+
+    def __init__(
+        self,
+        weight: float = 0.3,
+        fraction: float = 1.0,
+        name: str | None = None,
+        momentum: float = 0.99,
+        start: int = 1000,
+    ):
+        super().__init__(weight, fraction, name or "lecam")
+        if not 0 <= momentum < 1 or not start >= 0:
+            raise ValueError(
+                "LeCam's momentum must be in 0…1 (1 excluded) and its start at least 0; got "
+                f"{momentum!r} and {start!r}."
+            )
+        self.momentum, self.start = momentum, start
+        self.real_mean, self.fake_mean, self.updates = (
+            self.add_weight(
+                name=name, shape=(), initializer="zeros", trainable=False, aggregation="mean"
+            )
+            for name in ("real_mean", "fake_mean", "updates")
+        )
+
+    def call(self, context: Context):
+        real = ops.cast(context.real_logits, "float32")
+        fake = ops.cast(context.fake_logits, "float32")
+        kept = ops.where(self.updates > 0, self.momentum, 0.0)  # The first means are the averages.
+        for average, logits in ((self.real_mean, real), (self.fake_mean, fake)):
+            mean = ops.stop_gradient(ops.mean(logits))
+            average.assign(mean + kept * (average - mean))
+        self.updates.assign_add(1.0)
+        distance = ops.mean(ops.square(ops.relu(real - self.fake_mean)))
+        distance += ops.mean(ops.square(ops.relu(self.real_mean - fake)))
+        return ops.where(self.updates > self.start, distance, 0.0)
+
+    def get_config(self):
+        return super().get_config() | {"momentum": self.momentum, "start": self.start}
+
+
 def gradient_penalty(critic: Callable[[Any], Any], real, fake, epsilon):
     """Returns how far the critic's gradient norm is from 1 between real and fake samples.
 
@@ -166,7 +268,12 @@ def gradient_penalty(critic: Callable[[Any], Any], real, fake, epsilon):
     return ops.mean(ops.square(ops.sqrt(squares + 1e-12) - 1.0))
 
 
-TERMS: dict[str, type[Term]] = {"gradient_penalty": GradientPenalty}
+TERMS: dict[str, type[Term]] = {
+    "gradient_penalty": GradientPenalty,
+    "r1": R1,
+    "r2": R2,
+    "lecam": LeCam,
+}
 
 
 def get(identifier: str | Term) -> Term:

@@ -6,3 +6,8 @@ from keras_gan.networks.layers import BatchNormalization as BatchNormalization
 from keras_gan.networks.layers import own_classes as own_classes
 from keras_gan.networks.mlp import mlp_discriminator as mlp_discriminator
 from keras_gan.networks.mlp import mlp_generator as mlp_generator
+from keras_gan.networks.resnet import r3_discriminator as r3_discriminator
+from keras_gan.networks.resnet import r3_generator as r3_generator
+from keras_gan.networks.resnet import sn_discriminator as sn_discriminator
+from keras_gan.networks.resnet import sn_generator as sn_generator
+from keras_gan.networks.spectral import SpectralNormalization as SpectralNormalization

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from keras_gan.networks.layers import LAYOUT, BatchNormalization, check_shape
+from keras_gan.networks.sizes import cropped, map_sizes
 
 
 def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch_norm=True):
@@ -27,7 +28,7 @@ def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch
         A `keras.Model` from `(batch, latent_dim)` to `(batch, height, width, channels)` in −1…1.
     """
     check_shape(image_shape)
-    sizes = _sizes(image_shape)
+    sizes = map_sizes(image_shape)
     widths = [min(filters * 2 ** max(i - 1, 0), 8 * filters) for i in range(len(sizes) + 1)]
 
     def block(x):
@@ -45,7 +46,7 @@ def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch
     for (height, width), channels in reversed(list(zip(sizes[:-1], widths[:-2], strict=True))):
         last = (height, width) == sizes[0]
         x = convolution(image_shape[2] if last else channels, 2, last or not batch_norm)(x)
-        x = _cropped(x, height, width)
+        x = cropped(x, height, width)
         x = x if last else block(x)
     outputs = layers.Activation("tanh", dtype="float32")(x)
     return keras.Model(inputs, outputs, name="generator")
@@ -70,7 +71,7 @@ def conv_discriminator(
     """
     check_shape(image_shape)
     x = inputs = keras.Input(image_shape)
-    for i in range(len(_sizes(image_shape, smallest)) - 1):
+    for i in range(len(map_sizes(image_shape, smallest)) - 1):
         norm = batch_norm and i > 0
         width = min(2**i, 8) * filters
         x = layers.Conv2D(width, kernel_size, 2, "same", use_bias=not norm, **LAYOUT)(x)
@@ -79,18 +80,3 @@ def conv_discriminator(
         x = layers.Dropout(dropout)(x) if dropout else x
     x = layers.Flatten(**LAYOUT)(x)
     return keras.Model(inputs, layers.Dense(1, dtype="float32")(x), name="discriminator")
-
-
-def _sizes(image_shape, smallest=8):
-    """Map sizes from the image's down, halved (rounded up) until the smaller side is `smallest`."""
-    height, width, _ = image_shape
-    halvings = max(1, math.ceil(math.log2(min(height, width) / smallest)))
-    return [(-(-height // 2**i), -(-width // 2**i)) for i in range(halvings + 1)]
-
-
-def _cropped(x, height, width):
-    # Doubling a side that was rounded up gives one row or column too many.
-    rows, columns = x.shape[1:3]
-    if (rows, columns) == (height, width):
-        return x
-    return layers.Cropping2D(((0, rows - height), (0, columns - width)), **LAYOUT)(x)

@@ -26,6 +26,7 @@ class Recipe:
         batch_size: Real images per discriminator update.
         epochs: Passes over the data that the command line trains for by default.
         terms: Makes the `terms` of `GAN`, new ones for each model: `() -> list`.
+        augment: None, or what makes the `augment` of `GAN`, a new one for each model.
         discriminator_steps: The `discriminator_steps` of `GAN`.
         ema_momentum: The `ema_momentum` of `GAN`.
         decay: The final fraction of the training, in 0…1, over which the command line lowers the
@@ -41,6 +42,7 @@ class Recipe:
     batch_size: int
     epochs: int = 40
     terms: Callable[[], list] = list
+    augment: Callable[[], Any] | None = None
     discriminator_steps: int = 1
     ema_momentum: float | None = None
     decay: float = 0.0
@@ -96,15 +98,16 @@ def create_model(
         image_shape: `(height, width, channels)`; height and width must be at least 8.
         seed: The `seed` of `GAN`. For the initial weights, call `keras.utils.set_random_seed`.
         metrics: The `metrics` of `GAN.compile`.
-        **options: Arguments of `GAN` that override the recipe's, such as `loss`, `terms` or
-            `ema_momentum`.
+        **options: Arguments of `GAN` that override the recipe's, such as `loss`, `terms`,
+            `augment` or `ema_momentum`.
 
     Raises:
         ValueError: If the name is unknown or the shape is invalid.
     """
     recipe = get_recipe(name)
     fields = ("loss", "discriminator_steps", "ema_momentum")
-    defaults = {field: getattr(recipe, field) for field in fields} | {"terms": recipe.terms()}
+    defaults = {field: getattr(recipe, field) for field in fields}
+    defaults |= {"terms": recipe.terms(), "augment": recipe.augment and recipe.augment()}
     networks = recipe.generator(image_shape), recipe.discriminator(image_shape)
     gan = GAN(*networks, seed=seed, name=name, **(defaults | options))
     gan.compile(recipe.generator_optimizer(), recipe.discriminator_optimizer(), metrics)
