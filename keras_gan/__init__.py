@@ -1,6 +1,7 @@
 """Generative adversarial networks for Keras 3, on TensorFlow, PyTorch and JAX."""
 
 from keras_gan import callbacks as callbacks
+from keras_gan import conditions as conditions
 from keras_gan import datasets as datasets
 from keras_gan import losses as losses
 from keras_gan import metrics as metrics

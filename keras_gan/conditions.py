@@ -414,9 +414,7 @@ class Masked(_Computed):
         return ops.concatenate([real * (1.0 - hole), hole], axis=-1)
 
     def completed(self, generated, tensor):
-        return ops.where(
-            tensor[..., -1:] > 0.5, ops.cast(generated, "float32"), tensor[..., :-1]
-        )
+        return ops.where(tensor[..., -1:] > 0.5, ops.cast(generated, "float32"), tensor[..., :-1])
 
     def _rows(self, wanted):
         if not (isinstance(wanted, (tuple, list)) and len(wanted) == 2):

@@ -607,7 +607,9 @@ class GAN(engine.Trainer, keras.Model):
             latents = _check_latents(latents, num_samples, self.latent_shape)
             num_samples = len(latents)
         condition = self._chosen(condition, num_samples, random)
-        num_samples = len(condition) if num_samples is None and condition is not None else num_samples
+        num_samples = (
+            len(condition) if num_samples is None and condition is not None else num_samples
+        )
         parts, start = [], 0
         for size in batches.sizes(check_whole("num_samples", num_samples), batch_size):
             part = slice(start, start + size)

@@ -38,9 +38,7 @@ def _rectangles(size, rows, columns, count, uniform):
     tall, wide = 0.2 + 0.3 * tall, 0.2 + 0.3 * wide
     top, left = top * (1.0 - tall), left * (1.0 - wide)
     inside_rows = ops.logical_and(rows >= top, rows < top + tall)
-    return ops.logical_and(
-        inside_rows, ops.logical_and(columns >= left, columns < left + wide)
-    )
+    return ops.logical_and(inside_rows, ops.logical_and(columns >= left, columns < left + wide))
 
 
 def _strokes(size, rows, columns, count, scale, uniform):

@@ -235,7 +235,9 @@ def checked(x, sample_shape: tuple, steps: int = 1, y=None, condition=None):
     if hasattr(x, "shape"):
         return x, _checked_pair(x, y, sample_shape, condition)
     if y is not None:
-        raise ValueError("A loader gives conditions with its batches, as (samples, y); leave y out.")
+        raise ValueError(
+            "A loader gives conditions with its batches, as (samples, y); leave y out."
+        )
     first, x = peeked(x, with_data(condition))
     if first is None:
         raise ValueError("There are no samples in the data: it gives no batch.")
@@ -277,7 +279,9 @@ def _checked_pair(samples, y, sample_shape: tuple, condition):
     check_samples(samples, sample_shape)
     condition.check(y)
     if len(samples) != len(y):
-        raise ValueError(f"There are {len(samples)} samples, but {len(y)} conditions; give one each.")
+        raise ValueError(
+            f"There are {len(samples)} samples, but {len(y)} conditions; give one each."
+        )
     return y
 
 

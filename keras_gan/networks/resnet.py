@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import keras
 from keras import layers
 
+from keras_gan.networks.conditional import conditioned, inputs_of, projected
 from keras_gan.networks.layers import LAYOUT, BatchNormalization, check_shape
 from keras_gan.networks.sizes import cropped, map_sizes
 from keras_gan.networks.spectral import SpectralNormalization
@@ -16,6 +18,7 @@ def sn_generator(
     latent_dim: int = 128,
     filters: int = 32,
     smallest: int = 8,
+    condition_shape: tuple | None = None,
 ) -> keras.Model:
     """Returns the residual generator of SNGAN for any size.
 
@@ -29,25 +32,30 @@ def sn_generator(
         filters: The width of the last map; it doubles with each halving of the size, up to eight
             times.
         smallest: The maps start with a smaller side of at most this.
+        condition_shape: None, or the shape of a condition, such as `(classes,)` of one-hot rows.
+            The normalizations in the blocks then have scales and offsets for it (Miyato and Koyama
+            2018, arXiv:1802.05637, section 4).
 
     Returns:
-        A `keras.Model` from `(batch, latent_dim)` to `(batch, height, width, channels)` in −1…1.
+        A `keras.Model` from `(batch, latent_dim)`, or a list of it and the condition, to
+        `(batch, height, width, channels)` in −1…1.
     """
     check_shape(image_shape)
     sizes = map_sizes(image_shape, smallest)
     widths = [min(filters * 2**i, 8 * filters) for i in range(len(sizes))]
-    inputs = keras.Input((latent_dim,))
-    x = layers.Dense(math.prod(sizes[-1]) * widths[-1])(inputs)
+    inputs, x, condition = inputs_of((latent_dim,), condition_shape)
+    normalize = BatchNormalization if condition is None else partial(conditioned, condition)
+    x = layers.Dense(math.prod(sizes[-1]) * widths[-1])(x)
     x = layers.Reshape((*sizes[-1], widths[-1]))(x)
     for size, width in reversed(list(zip(sizes[:-1], widths[:-1], strict=True))):
-        x = normalized_block_up(x, width, size)
+        x = normalized_block_up(x, width, size, normalize)
     x = layers.ReLU()(BatchNormalization()(x))
     x = layers.Conv2D(image_shape[2], 3, padding="same", **LAYOUT)(x)
     return keras.Model(inputs, layers.Activation("tanh", dtype="float32")(x), name="generator")
 
 
 def normalized_block_up(
-    x, width: int, size: tuple[int, int], normalize: Callable[[], layers.Layer] = BatchNormalization
+    x, width: int, size: tuple[int, int], normalize: Callable[[], Callable] = BatchNormalization
 ):
     """Doubles a map by a residual block with normalization before each of its two convolutions.
 
@@ -68,7 +76,10 @@ def normalized_block_up(
 
 
 def sn_discriminator(
-    image_shape: tuple[int, int, int], filters: int = 32, smallest: int = 8
+    image_shape: tuple[int, int, int],
+    filters: int = 32,
+    smallest: int = 8,
+    condition_shape: tuple | None = None,
 ) -> keras.Model:
     """Returns the residual discriminator of SNGAN: every layer is spectrally normalized.
 
@@ -79,21 +90,24 @@ def sn_discriminator(
         image_shape: `(height, width, channels)`, height and width at least 8.
         filters: The width of the first map; it doubles with each halving, up to eight times.
         smallest: The maps are halved until their smaller side is at most this.
+        condition_shape: None, or the shape of a condition, such as `(classes,)` of one-hot rows,
+            by whose projection the logits are then raised (`projected`).
 
     Returns:
-        A `keras.Model` from `(batch, height, width, channels)` to logits `(batch, 1)`.
+        A `keras.Model` from `(batch, height, width, channels)`, or a list of it and the condition,
+        to logits `(batch, 1)`.
     """
     check_shape(image_shape)
-    x = inputs = keras.Input(image_shape)
+    inputs, x, condition = inputs_of(image_shape, condition_shape)
     for i in range(len(map_sizes(image_shape, smallest)) - 1):
         x = spectral_block(x, min(2**i, 8) * filters, halve=True, first=i == 0)
     x = spectral_block(x, x.shape[-1], halve=False)
     x = layers.ReLU()(x)
     # The paper sums over the map: the mean, times the number of places.
-    x = layers.Rescaling(float(x.shape[1] * x.shape[2]))(
-        layers.GlobalAveragePooling2D(**LAYOUT)(x)
-    )
+    x = layers.Rescaling(float(x.shape[1] * x.shape[2]))(layers.GlobalAveragePooling2D(**LAYOUT)(x))
     logits = SpectralNormalization(layers.Dense(1, use_bias=False, dtype="float32"))(x)
+    if condition is not None:
+        logits = projected(logits, x, condition)
     return keras.Model(
         inputs, layers.Activation("linear", dtype="float32")(logits), name="discriminator"
     )
@@ -216,7 +230,9 @@ def plain_block(x, depth: int):
     """
     width = x.shape[-1]
     options = {"padding": "same", **LAYOUT}
-    scale = 2.0 / (1.0 + 0.2**2) / math.sqrt(depth / 2)  # He's gain for a slope of 0.2, in variance.
+    scale = (
+        2.0 / (1.0 + 0.2**2) / math.sqrt(depth / 2)
+    )  # He's gain for a slope of 0.2, in variance.
     he = keras.initializers.VarianceScaling(scale, "fan_in", "truncated_normal")
     y = layers.Conv2D(width, 3, kernel_initializer=he, **options)(layers.LeakyReLU(0.2)(x))
     y = layers.Conv2D(width, 3, kernel_initializer="zeros", **options)(layers.LeakyReLU(0.2)(y))
