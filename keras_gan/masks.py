@@ -42,7 +42,7 @@ def _rectangles(size, rows, columns, count, uniform):
 
 
 def _strokes(size, rows, columns, count, scale, uniform):
-    """Returns which pixels `(size, pieces, height, width)` lie in strokes; the smaller side is 1."""
+    """Returns which pixels `(size, pieces, height, width)` lie in strokes; the short side is 1."""
     corners = uniform((size, count, CORNERS, 2)) * ops.convert_to_tensor(scale, "float32")
     thickness = 0.025 + 0.025 * uniform((size, count, 1))
     pieces = count * (CORNERS - 1)

@@ -29,7 +29,7 @@ recipe = Recipe(
     terms=lambda: [Reconstruction(weight=100.0)],
     generator_optimizer=adam,
     discriminator_optimizer=adam,
-    # The paper's 1 to 10 (section 3.3) are for photos; small images leave a larger batch to one step.
+    # The paper has 1 to 10 (section 3.3), for photos; small images leave room for more in a step.
     batch_size=32,
     epochs=20,
     # The average as in `dcgan`.
