@@ -70,7 +70,11 @@ def flops(gan, batch):
         return jax.jit(gan.train_step).lower(jax_state(gan), (batch,)).cost_analysis()["flops"]
     if BACKEND == "tensorflow":
         spec = tf.TensorSpec(batch.shape, batch.dtype)
-        graph = tf.function(lambda x: gan._step(gan._batch(x)), autograph=False).get_concrete_function(spec).graph
+        graph = (
+            tf.function(lambda x: gan._step(gan._batch(x)), autograph=False)
+            .get_concrete_function(spec)
+            .graph
+        )
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
         options["output"] = "none"
         return tf.compat.v1.profiler.profile(graph, options=options).total_float_ops

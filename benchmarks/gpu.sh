@@ -56,7 +56,7 @@ tests() {  # BACKEND: in full float32, because the tests compare the backends.
     fi
     KERAS_BACKEND=$1 NVIDIA_TF32_OVERRIDE=0 JAX_DEFAULT_MATMUL_PRECISION=highest \
         OMP_NUM_THREADS=1 TORCHINDUCTOR_COMPILE_THREADS=1 \
-        limited 1800 "$PYTHON" -m pytest -q -m "not cross" -p no:cacheprovider \
+        limited 1800 "$PYTHON" -m pytest -q -m "not once and not full" -p no:cacheprovider \
         --continue-on-collection-errors "${workers[@]}" >"$out/$name.log" 2>&1 || code=$?
     echo "== $name: $(tail -n 1 "$out/$name.log") (exit code $code; 124: time limit)"
     # 0: all passed, 1: some failed; with any other code they have not all run.

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_gan.engine.keras_internals import (
+    custom_objects,
     register_parameters,
     unsafe_deserialization,
     unset_weights,
@@ -20,7 +21,7 @@ def frozen_copy(network: keras.Model) -> keras.Model:
     # Layers of the user's own may make variables from arrays, which cannot wait for their values.
     building = contextlib.nullcontext() if own else unset_weights()
     # The network is the program's own, so Lambda layers and unregistered classes are no danger.
-    with unsafe_deserialization(), keras.saving.custom_object_scope(own):
+    with unsafe_deserialization(), custom_objects(own):
         with without_tensorflow():
             config = network.get_config()
         with building:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from keras import layers, ops
 from PIL import Image
 
-from keras_gan import GAN, engine
+from keras_gan import GAN, engine, networks
 
 BACKENDS = ("jax", "tensorflow", "torch")
 BACKEND = keras.backend.backend()
@@ -26,7 +27,8 @@ if BACKEND == "torch":
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "cross: starts a process per backend by itself")
+    config.addinivalue_line("markers", "once: needs no backend, or starts processes of its own")
+    config.addinivalue_line("markers", "full: longer than the default tests allow")
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +160,43 @@ def forty(tmp_path):
 def folder_numbers(batch):
     """Which of the images of `forty` a batch contains."""
     return [int(image[0, 0, 0]) // 6 for image in batch]
+
+
+# Presets.
+
+
+def tiny_gan(**options):
+    """An image GAN of a few weights, compiled, whose average differs from its generator."""
+    shape = (8, 8, 1)
+    gan = GAN(
+        networks.mlp_generator(shape, 3, (4,)),
+        networks.mlp_discriminator(shape, (4,)),
+        ema_momentum=0.9,
+        **options,
+    )
+    gan.compile(keras.optimizers.Adam(1e-3, 0.5), keras.optimizers.Adam(4e-3))
+    random = np.random.default_rng(0)
+    gan.set_weights([random.normal(0, 1, w.shape) for w in gan.get_weights()])
+    return gan
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory):
+    """A model and its preset folder, which no test may change."""
+    folder = tmp_path_factory.mktemp("saved") / "tiny"
+    gan = tiny_gan()
+    gan.save_to_preset(folder)
+    return gan, folder
+
+
+@pytest.fixture
+def preset(saved, tmp_path):
+    """A copy of that folder, to be changed."""
+    return Path(shutil.copytree(saved[1], tmp_path / "preset"))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A place for downloads that is empty at first."""
+    monkeypatch.setenv("KERAS_GAN_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"

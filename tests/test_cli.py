@@ -336,7 +336,6 @@ def test_a_terminal_shows_the_progress_and_the_time_left(monkeypatch, capsys):
         "Epoch 1/8: starting",
         "Epoch 1/8: step 1/4, d_loss 1.25, g_loss 0.5, 0:31 left",
         "Epoch 1/8: step 3/4, d_loss 1.25, g_loss 0.5, 0:29 left",
-        "",
         "Epoch 1/8: 20:04, d_loss 1.25, g_loss 0.5, val_frechet_distance 12.35, 2:20:28 left, "
         "samples: runs/x/samples.png\n",
     ]

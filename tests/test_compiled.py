@@ -14,7 +14,7 @@ from keras import ops
 
 import keras_gan
 from keras_gan import engine
-from keras_gan.datasets.batches import SeededBatches
+from keras_gan.datasets.batches import Batch, SeededBatches
 
 BACKEND = keras.backend.backend()
 torch_only = pytest.mark.skipif(BACKEND != "torch", reason="how torch alone compiles")
@@ -55,6 +55,10 @@ def without_chance(gan, monkeypatch):
     """Noise that depends on the number of the draw alone, the same compiled and eager."""
     monkeypatch.setattr(engine, "normal", fixed("standard_normal", batch=512))
     monkeypatch.setattr(engine, "uniform", fixed("random", batch=512))
+    without_dropout(gan)
+
+
+def without_dropout(gan):
     for layer in gan.discriminator.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
@@ -70,19 +74,19 @@ def per_step(gan, batches):
 
 
 @pytest.mark.parametrize("name", keras_gan.list_models())
-def test_compiled_equals_eager(name, monkeypatch):
+def test_compiled_equals_eager(name):
     batches = np.random.default_rng(0).integers(0, 256, (20, 8, 20, 16, 1), dtype="uint8")
     losses = []
     for compiled in (False, True):
         keras.utils.set_random_seed(0)
         options = {"discriminator_steps": 2} if name == "wgan_gp" else {}
         gan = keras_gan.create_model(name, (20, 16, 1), **options)
+        without_dropout(gan)
         # SGD, because Adam divides rounding errors by their own size in its first steps; at a low
         # rate, because one activation that rounds to the other side of a ReLU must not matter.
         gan.compile(**sgd(0.001), jit_compile=compiled, run_eagerly=not compiled)
-        with monkeypatch.context() as patch:
-            without_chance(gan, patch)
-            losses.append(per_step(gan, batches))
+        keras.utils.set_random_seed(1)  # The noise is real, and the same in both.
+        losses.append(per_step(gan, batches))
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4, atol=1e-4)
     assert np.ptp(losses[0][:, 0]) > 1e-3  # They moved at all.
 
@@ -331,19 +335,23 @@ class ReplayedGraph:
 def test_a_cuda_graph_repeats_the_step(monkeypatch):
     import torch
 
-    from keras_gan.engine.torch import _CudaGraph
+    from keras_gan.engine.torch_compile import CudaGraph
 
     cuda = ReplayedCuda(monkeypatch)
     weight, loss = torch.tensor(1.0), torch.tensor(0.0)
 
-    def step(weight, samples):
-        cuda.run(lambda: (weight.add_(samples.sum()), loss.copy_(2 * weight)))
+    def step(weight, samples, condition):
+        cuda.run(lambda: (weight.add_((samples * condition).sum()), loss.copy_(2 * weight)))
+        torch.rand(1)
         return [loss]
 
-    graph = _CudaGraph(step, [weight], torch.tensor([1.0, 2.0]))
+    noise = torch.get_rng_state()
+    graph = CudaGraph(step, [weight], [torch.tensor([1.0, 2.0]), torch.tensor([1, 1])])
     assert float(weight) == 1.0  # Warming up leaves no trace.
-    first = graph(torch.tensor([1.0, 2.0]))
-    second = graph(torch.tensor([5.0, 5.0]))
+    torch.set_rng_state(noise)
+    torch.rand(1)  # Of the capture, which on a GPU draws none.
+    first = graph(torch.tensor([1.0, 2.0]), torch.tensor([1, 1]))
+    second = graph(torch.tensor([5.0, 5.0]), torch.tensor([2, 0]))
     assert float(weight) == 14.0
     assert (float(first[0]), float(second[0])) == (8.0, 28.0)  # The first is not overwritten.
 
@@ -352,7 +360,7 @@ def test_a_cuda_graph_repeats_the_step(monkeypatch):
 def test_a_step_that_cannot_be_captured_changes_nothing(monkeypatch):
     import torch
 
-    from keras_gan.engine.torch import _CudaGraph
+    from keras_gan.engine.torch_compile import CudaGraph
 
     cuda = ReplayedCuda(monkeypatch)
     weight = torch.tensor(1.0)
@@ -363,23 +371,34 @@ def test_a_step_that_cannot_be_captured_changes_nothing(monkeypatch):
             raise RuntimeError("operation not permitted when stream is capturing")
 
     with pytest.raises(RuntimeError, match="not permitted"):
-        _CudaGraph(step, [weight], torch.tensor([1.0]))
+        CudaGraph(step, [weight], [torch.tensor([1.0])])
     assert float(weight) == 1.0
 
 
 @torch_only
 def test_one_graph_for_many_epochs_with_a_smaller_last_batch(monkeypatch, uncompiled):
-    from keras_gan.engine import torch as engine_torch
-
-    traced = []
-    trace = engine_torch._trace
-    monkeypatch.setattr(engine_torch, "_trace", lambda *a: traced.append(a[-1].shape) or trace(*a))
+    traced = traces(monkeypatch)
     gan = tiny()
     gan.compile(jit_compile=True)
     for _ in range(3):
         gan.fit(points(40), batch_size=16, epochs=3, verbose=0)
     gan.fit(points(40), batch_size=10, epochs=2, verbose=0)
-    assert [tuple(shape) for shape in traced] == [(16, 2), (10, 2)]
+    assert [tuple(batch.samples.shape) for batch, _ in traced] == [(16, 2), (10, 2)]
+
+
+def traces(monkeypatch):
+    """Records `(batch, graph)` of each graph that is traced."""
+    from keras_gan.engine import torch_compile
+
+    traced, trace = [], torch_compile.trace
+
+    def recorded(*arguments):
+        names, graph = trace(*arguments)
+        traced.append((arguments[-1], graph))
+        return names, graph
+
+    monkeypatch.setattr(torch_compile, "trace", recorded)
+    return traced
 
 
 @keras.saving.register_keras_serializable("test")
@@ -392,26 +411,48 @@ class Moody(keras.layers.Layer):
         return x + 0.0
 
 
-@torch_only
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_convolutions_are_those_of_keras(data_format):
-    from keras_gan.engine.torch import _traceable_keras
-
-    images = np.random.default_rng(0).standard_normal((2, 7, 8, 3)).astype("float32")
-    if data_format == "channels_first":
-        images = images.transpose(0, 3, 1, 2)
-    settings = itertools.product(
-        (keras.layers.Conv2D, keras.layers.Conv2DTranspose),
+CONVOLUTIONS = {
+    "2d": ((2, 7, 8, 3), keras.layers.Conv2D, {}),
+    "2d channels_first": ((2, 3, 7, 8), keras.layers.Conv2D, {"data_format": "channels_first"}),
+    "2d dilated": ((2, 9, 8, 3), keras.layers.Conv2D, {"dilation_rate": (2, 1)}),
+    "2d groups": ((2, 7, 8, 6), keras.layers.Conv2D, {"groups": 2}),
+    "2d depthwise": ((2, 7, 8, 3), keras.layers.DepthwiseConv2D, {"depth_multiplier": 2}),
+    "1d": ((2, 11, 3), keras.layers.Conv1D, {}),
+    "3d": ((2, 5, 4, 6, 2), keras.layers.Conv3D, {}),
+    "2d up": ((2, 4, 5, 3), keras.layers.Conv2DTranspose, {}),
+    "2d up dilated": ((2, 4, 5, 3), keras.layers.Conv2DTranspose, {"dilation_rate": 2}),
+    "2d up channels_first": (
         (2, 3, 4, 5),
-        (1, 2, 3),
-        ("same", "valid"),
-    )
-    for kind, size, strides, padding in settings:
-        layer = kind(4, size, strides, padding=padding, data_format=data_format)
-        expected = layer(images)
-        with _traceable_keras():
-            got = layer(images)
+        keras.layers.Conv2DTranspose,
+        {"data_format": "channels_first"},
+    ),
+    "2d up padded": ((2, 4, 5, 3), keras.layers.Conv2DTranspose, {"output_padding": 1}),
+    "1d up": ((2, 6, 3), keras.layers.Conv1DTranspose, {}),
+    "3d up": ((2, 2, 3, 2, 2), keras.layers.Conv3DTranspose, {}),
+}
+
+
+@torch_only
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions_are_those_of_keras(name):
+    from keras_gan.engine.torch_tracing import traceable_keras
+
+    shape, kind, options = CONVOLUTIONS[name]
+    x = np.random.default_rng(0).standard_normal(shape).astype("float32")
+    tried = 0
+    for size, strides, padding in itertools.product((1, 2, 3, 4, 5), (1, 2, 3), ("same", "valid")):
+        filters = {} if kind is keras.layers.DepthwiseConv2D else {"filters": 4}
+        settings = {"kernel_size": size, "strides": strides, "padding": padding} | filters
+        try:
+            layer = kind(**settings, **options)
+            expected = layer(x)
+        except (ValueError, RuntimeError):  # Strides with dilation, a kernel larger than the input.
+            continue
+        with traceable_keras():
+            got = layer(x)
         np.testing.assert_allclose(got.detach(), expected.detach(), atol=1e-5)
+        tried += 1
+    assert tried > 5
 
 
 @torch_only
@@ -433,40 +474,124 @@ def test_what_cannot_be_traced_runs_eagerly_with_one_warning(steps, uncompiled):
 
 @torch_only
 def test_several_discriminator_updates_are_compiled_as_one(monkeypatch, uncompiled):
-    from keras_gan.engine import torch as engine_torch
-
-    sizes, original = [], engine_torch._trace
-
-    def trace(*arguments):
-        names, graph = original(*arguments)
-        sizes.append(len(graph.graph.nodes))
-        return names, graph
-
-    monkeypatch.setattr(engine_torch, "_trace", trace)
+    traced = traces(monkeypatch)
     for steps in (1, 4):
         gan = tiny(discriminator_steps=steps)
         gan.compile(jit_compile=True)
         gan.fit(points(32), batch_size=16, epochs=2, verbose=0)
-    one, *parts = sizes
+    one, *parts = [len(graph.graph.nodes) for _, graph in traced]
     assert len(parts) == 2 and max(parts) < one
 
 
 @torch_only
-def test_auto_takes_what_is_faster(monkeypatch, uncompiled):
-    from keras_gan.engine import torch as engine_torch
+def test_auto_compiles_after_a_number_of_updates(monkeypatch, uncompiled, tmp_path):
+    from keras_gan.engine import torch_compile
 
-    clock = iter(np.cumsum(np.tile([0.0, 1.0], 5).tolist() + np.tile([0.0, 0.1], 6).tolist()))
-    monkeypatch.setitem(engine_torch.PATIENCE, "cpu", 0.0)
-    monkeypatch.setattr(engine_torch.time, "perf_counter", lambda: next(clock, 0.0))
+    monkeypatch.setattr(torch_compile, "AUTO_STEPS", 7)
+    traced = traces(monkeypatch)
+    when = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: when.append(len(traced))
+    )
+    options = {"batch_size": 16, "verbose": 0, "callbacks": [watch]}
+    gan = tiny()
+    gan.compile(**sgd())
+    assert gan.jit_compile == "auto"
+    gan.fit(points(56), epochs=1, **options)  # Batches of 16, 16, 16 and 8.
+    gan.save(tmp_path / "gan.keras")
+    gan.fit(points(56), epochs=2, **options)
+    assert when == [0] * 7 + [0] + [1] * 4  # The eighth is a smaller last one.
+    resumed = keras.saving.load_model(tmp_path / "gan.keras")
+    when.clear(), traced.clear()
+    resumed.fit(points(56), epochs=2, **options)
+    assert when == [0] * 3 + [0] + [1] * 4
+
+
+@torch_only
+def test_auto_compiles_from_the_first_step_on_a_gpu(monkeypatch):
+    from keras_gan.engine import torch_compile
+
     gan = tiny()
     gan.compile()
-    assert gan.jit_compile == "auto"
-    measured = engine_torch._Measured(gan._step, engine_torch._compiled(gan))
-    for _ in range(12):
-        logs = measured(ops.convert_to_tensor(points(16)))
-    assert measured.choice is measured.graph
-    assert np.isfinite(float(logs["d_loss"]))
-    assert int(gan.optimizer.iterations) == 12
+    assert torch_compile.CompiledStep(gan).eager_steps == torch_compile.AUTO_STEPS
+    monkeypatch.setattr(torch_compile, "torch_device", lambda: "cuda:0")
+    assert torch_compile.CompiledStep(gan).eager_steps == 0
+
+
+@torch_only
+@pytest.mark.parametrize("steps", [1, 2])
+def test_eager_and_compiled_steps_draw_the_same_noise(steps, uncompiled):
+    ends = []
+    for compiled in (False, True):
+        gan = tiny(penalty="gradient_penalty", loss="wasserstein", discriminator_steps=steps)
+        gan.compile(**sgd(), jit_compile=compiled)
+        keras.utils.set_random_seed(1)
+        gan.fit(points(64), batch_size=16, epochs=2, verbose=0, shuffle=False)
+        ends.append(gan.get_weights())
+    for eager, compiled in zip(*ends, strict=True):
+        np.testing.assert_allclose(compiled, eager, atol=1e-4)
+
+
+class Conditional(keras_gan.GAN):
+    """Adds each sample's condition to it, as a network of two inputs would see both."""
+
+    def _batch(self, data):
+        data = data[0] if isinstance(data, tuple) else data
+        return Batch(data["samples"], data["labels"])
+
+    def _update_discriminator(self, batch):
+        labels = ops.cast(batch.condition, "float32")
+        return super()._update_discriminator(Batch(batch.samples + labels[:, None]))
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_step_takes_the_condition(steps, uncompiled, monkeypatch):
+    ends = []
+    gan = tiny()
+    for compiled, labels in ((False, np.arange(16)), (True, np.arange(16)), (True, np.zeros(16))):
+        keras.utils.set_random_seed(0)
+        copy = keras.models.clone_model(gan.generator), keras.models.clone_model(gan.discriminator)
+        conditional = Conditional(*copy, discriminator_steps=steps)
+        conditional.compile(**sgd(), jit_compile=compiled, run_eagerly=not compiled)
+        data = {"samples": points(16), "labels": labels.astype("int32")}
+        conditional.make_train_function()
+        with monkeypatch.context() as patch:
+            patch.setattr(conditional, "_checked", lambda x: x)
+            for _ in range(3):
+                conditional.train_on_batch(data)
+        ends.append(conditional.get_weights())
+    for eager, compiled in zip(*ends[:2], strict=True):
+        np.testing.assert_allclose(compiled, eager, atol=1e-5)
+    assert any(np.any(one != other) for one, other in zip(*ends[1:], strict=True))
+
+
+@torch_only
+def test_mistakes_are_not_hidden(monkeypatch, uncompiled):
+    from keras_gan.engine import torch_compile, torch_tracing
+
+    # As where Keras gives one of its functions another parameter.
+    monkeypatch.setattr(torch_tracing, "_update_step", lambda optimizer, gradients: None)
+    gan = tiny()
+    gan.compile(jit_compile=True)
+    with pytest.raises(TypeError, match="positional arguments"):
+        gan.fit(points(16), verbose=0)
+    monkeypatch.setattr(torch_compile, "AUTO_STEPS", 0)
+    gan.compile(jit_compile="auto")  # Whose promise is to train.
+    with pytest.warns(UserWarning, match="runs eagerly.*TypeError"):
+        gan.fit(points(16), verbose=0)
+
+
+@torch_only
+def test_keras_does_not_compile_by_itself(monkeypatch):
+    import torch
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("Dynamo would take minutes.")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    gan = tiny()
+    gan.compile(jit_compile=True)
+    assert gan.predict(points(3)[:, [0, 1, 0, 1]], verbose=0).shape == (3, 2)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16"])

@@ -19,7 +19,7 @@ def loaded_by(statement, backend, folder):
     return set(json.loads(python(backend, "-c", code, cwd=folder).splitlines()[-1]))
 
 
-@pytest.mark.cross
+@pytest.mark.once
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_import_loads_only_the_chosen_backend(backend, tmp_path):
     plain = loaded_by("import keras", backend, tmp_path)
@@ -32,7 +32,7 @@ def test_import_loads_only_the_chosen_backend(backend, tmp_path):
     assert not ours & {"keras_gan.cli", "keras_gan.zoo"}
 
 
-@pytest.mark.cross
+@pytest.mark.once
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_loading_a_preset_loads_no_other_backend(backend, tmp_path):
     # Keras loads TensorFlow where it serializes a network, which costs seconds.
@@ -43,7 +43,7 @@ def test_loading_a_preset_loads_no_other_backend(backend, tmp_path):
     assert not (loaded - before) & FRAMEWORKS
 
 
-@pytest.mark.cross
+@pytest.mark.once
 def test_listing_models_does_not_build_any(tmp_path):
     code = "import keras_gan; print(keras_gan.list_models())"
     names = ast.literal_eval(python("jax", "-c", code, cwd=tmp_path).splitlines()[-1])

@@ -10,7 +10,7 @@ from conftest import fit, pictures, python
 
 import keras_gan
 
-pytestmark = pytest.mark.cross
+pytestmark = pytest.mark.once
 SHAPE = (16, 16, 1)
 SCRIPT = """
     import sys

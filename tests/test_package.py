@@ -13,7 +13,7 @@ from email.parser import Parser
 import pytest
 from conftest import ROOT
 
-pytestmark = pytest.mark.cross
+pytestmark = pytest.mark.once
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 STEM = f"keras_gan-{PROJECT['version']}"

@@ -11,7 +11,7 @@ from conftest import BACKENDS, python
 
 import keras_gan
 
-pytestmark = pytest.mark.cross
+pytestmark = pytest.mark.once
 VARIANTS = pytest.mark.parametrize("variant", keras_gan.list_models())
 PAIRS = pytest.mark.parametrize(("one", "other"), list(combinations(BACKENDS, 2)))
 

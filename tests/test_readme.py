@@ -39,7 +39,7 @@ def test_commands(tmp_path, monkeypatch):
     epochs = 0
     for _, command, *rest in words:
         if command == "download":
-            continue  # tests/test_presets.py has servers for it.
+            continue  # tests/test_hub.py has servers for it.
         if command == "train":
             epochs = epochs + 1 if "--resume" in rest else 1
             rest = _without(rest, "--epochs") + ["--steps-per-epoch", "1"]

@@ -1,17 +1,13 @@
-"""What is saved comes back: models, weights, configurations, preset folders."""
-
-import json
-from pathlib import Path
+"""What is saved comes back: models, weights, configurations."""
 
 import keras
 import numpy as np
 import pytest
-from conftest import assert_equal, changed, fit, mlp_gan, pictures, points, values
-from keras import layers
+from conftest import assert_equal, changed, fit, mlp_gan, pictures, points, tiny_gan, values
+from preset_files import config
 
 import keras_gan
-from keras_gan import GAN, Recipe, losses, metrics, networks, presets, terms
-from keras_gan.presets import folders, recipes
+from keras_gan import GAN, losses, metrics, networks, presets, terms
 
 SHAPE = (8, 8, 1)
 
@@ -37,11 +33,6 @@ class Spread(keras.metrics.Metric):
 
 def state(gan):
     return values(gan.weights) + values(gan.optimizer)
-
-
-def config(gan):
-    """The configuration as it is read back from a file: JSON has no tuples."""
-    return json.loads(json.dumps([gan.get_config(), gan.get_compile_config()]))
 
 
 def names(gan):
@@ -132,12 +123,12 @@ def test_metrics_that_would_come_back_different_are_left_out(tmp_path):
     )
     extractor.save(tmp_path / "extractor.keras")
     sources = (extractor, tmp_path / "extractor.keras")
-    gan = preset_gan()
+    gan = tiny_gan()
     gan.compile(metrics=[metrics.FrechetDistance(s, f"by_{i}") for i, s in enumerate(sources)])
     with pytest.warns(UserWarning, match="by_0 is not saved with the model"):
         gan.save_to_preset(tmp_path / "preset")
     gan.save_weights(tmp_path / "with.weights.h5")
-    bare = preset_gan()
+    bare = tiny_gan()
     bare.save_weights(tmp_path / "without.weights.h5")
     gan.load_weights(tmp_path / "without.weights.h5")
     bare.load_weights(tmp_path / "with.weights.h5")
@@ -152,22 +143,13 @@ def test_metrics_that_would_come_back_different_are_left_out(tmp_path):
 def test_loading_a_preset_fetches_no_extractor(tmp_path, monkeypatch):
     monkeypatch.setattr("keras_gan.metrics.inception.fetch", lambda *_: pytest.fail("fetched"))
     monkeypatch.setenv("KERAS_GAN_HOME", str(tmp_path))
-    gan = preset_gan()
+    gan = tiny_gan()
     gan.compile(metrics=[metrics.FrechetDistance("inception")])
     gan.save_to_preset(tmp_path / "preset")
     gan.save(tmp_path / "gan.keras")
     gan.load_weights(tmp_path / "preset" / "model.weights.h5")
     for load, name in ((keras_gan.from_preset, "preset"), (keras.saving.load_model, "gan.keras")):
         assert load(tmp_path / name).generate(2).shape == (2, *SHAPE)
-
-
-def test_models_of_one_network_average_apart(preset):
-    _, folder = preset
-    first = keras_gan.from_preset(folder)
-    before = values(first.ema_generator)
-    second = GAN(first.generator, first.discriminator, ema_momentum=0.5)
-    assert second.ema_generator is not first.ema_generator
-    assert_equal(values(first.ema_generator), before)
 
 
 def test_before_compile(tmp_path):
@@ -249,244 +231,3 @@ def test_summary_prints_both_networks(compiled):
     for network in (gan.generator, gan.discriminator):
         assert network.name in text
         assert f"{network.count_params():,}" in text
-
-
-# Preset folders.
-
-
-def preset_gan(**options):
-    gan = GAN(
-        networks.mlp_generator(SHAPE, 3, (4,)),
-        networks.mlp_discriminator(SHAPE, (4,)),
-        ema_momentum=0.9,
-        **options,
-    )
-    gan.compile(keras.optimizers.Adam(1e-3, 0.5), keras.optimizers.Adam(4e-3))
-    return gan
-
-
-@pytest.fixture
-def preset(tmp_path):
-    gan = preset_gan()
-    gan.save_to_preset(tmp_path / "preset", note="a test")
-    return gan, tmp_path / "preset"
-
-
-def contents(folder):
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
-
-
-def test_preset_round_trip(preset):
-    gan, folder = preset
-    files = ["README.md", "config.json", "metadata.json", "model.weights.h5", "samples.png"]
-    assert sorted(contents(folder)) == files
-    assert list(folder.iterdir()) == [folder / name for name in contents(folder)]
-    for name in (folder, str(folder)):
-        loaded = keras_gan.from_preset(name)
-        assert_equal(values(loaded.weights), values(gan.weights))
-        assert config(loaded) == config(gan)
-        np.testing.assert_array_equal(loaded.generate(3, seed=1), gan.generate(3, seed=1))
-    metadata = json.loads((folder / "metadata.json").read_text())
-    assert metadata["format"] == folders.FORMAT
-    assert metadata["note"] == "a test"
-    before = values(loaded.weights)
-    fit(loaded, pictures(8))
-    assert any(changed(before, values(loaded.weights)))
-
-
-def test_preset_without_weights(preset):
-    gan, folder = preset
-    loaded = keras_gan.from_preset(folder, load_weights=False)
-    assert config(loaded) == config(gan)
-    assert any(changed(values(loaded.weights), values(gan.weights)))
-
-
-def test_uncompiled_preset(tmp_path):
-    mlp_gan().save_to_preset(tmp_path)
-    assert not keras_gan.from_preset(tmp_path).compiled
-
-
-def test_saving_again_replaces_the_preset_and_keeps_other_files(preset):
-    _, folder = preset
-    (folder / "card.md").write_text("mine")
-    (folder / "grids").mkdir()
-    (folder / "grids" / "1.png").write_bytes(b"png")
-    other = preset_gan(loss="hinge")
-    other.save_to_preset(folder)
-    loaded = keras_gan.from_preset(folder)
-    assert loaded.get_config()["loss"] == "hinge"
-    assert_equal(values(loaded.weights), values(other.weights))
-    assert (folder / "card.md").read_text() == "mine"
-    assert (folder / "grids" / "1.png").read_bytes() == b"png"
-    assert not list(folder.glob(".writing*"))
-
-
-def full_disk(*args, **options):
-    raise OSError(28, "No space left on device")
-
-
-BREAKS = {
-    "config and metadata": (Path, "write_text"),
-    "weights": (GAN, "save_weights"),
-    "moving": (Path, "replace"),
-}
-
-
-@pytest.mark.parametrize("breaks", BREAKS)
-@pytest.mark.parametrize("existed", [False, True])
-def test_full_disk_leaves_the_folder_as_it_was(breaks, existed, preset, tmp_path, monkeypatch):
-    folder = preset[1] if existed else tmp_path / "new"
-    before = contents(folder) if existed else {}
-    with monkeypatch.context() as patch:
-        patch.setattr(*BREAKS[breaks], full_disk)
-        with pytest.raises(OSError, match="No space left"):
-            preset_gan(loss="hinge").save_to_preset(folder)
-    left = contents(folder) if folder.exists() else {}
-    assert left == before
-    assert not folder.exists() or sorted(p.name for p in folder.iterdir()) == sorted(before)
-
-
-def test_metadata_that_is_no_json_leaves_the_folder_as_it_was(preset):
-    gan, folder = preset
-    before = contents(folder)
-    with pytest.raises(TypeError):
-        gan.save_to_preset(folder, note=object())
-    assert contents(folder) == before
-
-
-def edit(folder, name, change):
-    path = folder / name
-    entries = json.loads(path.read_text())
-    change(entries)
-    path.write_text(json.dumps(entries))
-
-
-def cut(name, share=0.5):
-    def damage(folder):
-        whole = (folder / name).read_bytes()
-        (folder / name).write_bytes(whole[: int(share * len(whole))])
-
-    return damage
-
-
-def other_weights(folder):
-    mlp_gan().save_weights(folder / "model.weights.h5")
-
-
-DAMAGES = {
-    "config cut short": (cut("config.json"), "config.json"),
-    "config empty": (cut("config.json", 0), "config.json"),
-    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "config.json"),
-    "config of another class": (
-        lambda f: (f / "config.json").write_text(
-            json.dumps(keras.saving.serialize_keras_object(layers.Dense(1)))
-        ),
-        "config.json",
-    ),
-    "config without networks": (
-        lambda f: edit(f, "config.json", lambda c: c["config"].pop("generator")),
-        "config.json",
-    ),
-    "config without class": (
-        lambda f: edit(f, "config.json", lambda c: c.pop("class_name")),
-        "config.json",
-    ),
-    "unknown class": (
-        lambda f: edit(
-            f, "config.json", lambda c: c.update(class_name="Nope", registered_name="Nope")
-        ),
-        "config.json",
-    ),
-    "bytes, no text": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "config.json"),
-    "no config": (lambda f: (f / "config.json").unlink(), "config.json"),
-    "metadata cut short": (cut("metadata.json"), "metadata.json"),
-    "no metadata": (lambda f: (f / "metadata.json").unlink(), "metadata.json"),
-    "metadata is a list": (lambda f: (f / "metadata.json").write_text("[]"), "metadata.json"),
-    "no format": (lambda f: (f / "metadata.json").write_text("{}"), "format"),
-    "format is a word": (
-        lambda f: edit(f, "metadata.json", lambda m: m.update(format="one")),
-        "format",
-    ),
-    "newer format": (
-        lambda f: edit(f, "metadata.json", lambda m: m.update(format=folders.FORMAT + 1)),
-        "newer keras-gan",
-    ),
-    "weights cut short": (cut("model.weights.h5"), "model.weights.h5"),
-    "weights empty": (cut("model.weights.h5", 0), "model.weights.h5"),
-    "weights are text": (
-        lambda f: (f / "model.weights.h5").write_text("<html>"),
-        "model.weights.h5",
-    ),
-    "no weights": (lambda f: (f / "model.weights.h5").unlink(), "model.weights.h5"),
-    "weights of another model": (other_weights, "model.weights.h5"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_broken_preset(damage, preset):
-    _, folder = preset
-    break_it, word = DAMAGES[damage]
-    break_it(folder)
-    with pytest.raises(ValueError) as error:
-        keras_gan.from_preset(folder)
-    message = str(error.value)
-    assert "\n" not in message
-    assert len(message) < 500
-    assert str(folder) in message
-    assert word in message
-
-
-def test_unknown_preset():
-    with pytest.raises(ValueError) as error:
-        keras_gan.from_preset("no/such/folder")
-    assert "'no/such/folder'" in str(error.value)
-    with pytest.raises(ValueError, match="not a preset folder"):
-        keras_gan.from_preset(Path(__file__).parent)
-
-
-def test_presets_by_name(preset, monkeypatch):
-    _, folder = preset
-    monkeypatch.setattr(folders, "_bundled", lambda: {"tiny": folder, "other": folder})
-    assert keras_gan.list_presets() == ["other", "tiny"]
-    assert keras_gan.list_presets("t*") == ["tiny"]
-    assert keras_gan.from_preset("tiny").sample_shape == SHAPE
-    with pytest.raises(ValueError, match="'tiny'"):
-        keras_gan.from_preset("tyni")
-
-
-def test_new_variant_is_one_recipe(monkeypatch):
-    monkeypatch.setattr(recipes, "_RECIPES", dict(recipes._recipes()))
-    recipe = Recipe(
-        paper="None",
-        generator=lambda shape: networks.mlp_generator(shape, 3, (4,)),
-        discriminator=lambda shape: networks.mlp_discriminator(shape, (4,)),
-        loss="hinge",
-        generator_optimizer=keras.optimizers.SGD,
-        discriminator_optimizer=keras.optimizers.SGD,
-        batch_size=8,
-    )
-    keras_gan.register_model("tiny", recipe)
-    keras_gan.register_model("tiny", recipe)  # Importing twice does no harm.
-    assert "tiny" in keras_gan.list_models("t*")
-    gan = keras_gan.create_model("tiny", image_shape=SHAPE, discriminator_steps=2)
-    fit(gan, pictures(8), 4)
-    assert int(gan.optimizer.discriminator.iterations) == 4
-    assert gan.name == "tiny"
-
-
-def test_an_average_of_layers_that_are_not_registered():
-    class Shift(layers.Layer):
-        def __init__(self, by, **options):
-            super().__init__(**options)
-            self.by = by
-
-        def call(self, x):
-            return x + self.by
-
-        def get_config(self):
-            return super().get_config() | {"by": self.by}
-
-    generator = keras.Sequential([keras.Input((3,)), layers.Dense(2), Shift(1.0)])
-    gan = GAN(generator, keras.Sequential([layers.Dense(1)]), ema_momentum=0.5)
-    latents = np.ones((2, 3), "float32")
-    assert_equal([gan.predict(latents, verbose=0)], [generator.predict(latents, verbose=0)])

@@ -399,9 +399,9 @@ def test_each_discriminator_update_gets_its_own_share(monkeypatch):
     gan, _ = counted_gan(12, MODES["eager"], discriminator_steps=3)
     shares, update = [], gan._update_discriminator
 
-    def recorded(real):
-        shares.append(sorted(numpy(real)[:, 0].astype(int).tolist()))
-        return update(real)
+    def recorded(batch):
+        shares.append(sorted(numpy(batch.samples)[:, 0].astype(int).tolist()))
+        return update(batch)
 
     gan._update_discriminator = recorded
     fit(gan, numbered(12))

@@ -45,13 +45,13 @@ REGISTRATION = 'register_model("new_hinge", new_hinge.recipe)'
 
 @pytest.fixture
 def registry(monkeypatch):
-    """What a test registers is forgotten after it."""
+    """Restores the registry after the test."""
     keras_gan.list_models()
     monkeypatch.setattr(recipes, "_RECIPES", dict(recipes._RECIPES))
 
 
 def small(variant):
-    """The recipe with narrow networks, so that the contract is quick to check."""
+    """Returns the recipe with narrow networks, to check the contract quickly."""
     recipe = presets.get_recipe(variant)
     width = {"units": (16, 16)} if variant == "vanilla" else {"filters": 4}
     return dataclasses.replace(
@@ -75,11 +75,12 @@ def test_an_unknown_name_brings_the_closest():
 def test_a_taken_name_is_refused(registry):
     with pytest.raises(ValueError, match="already"):
         keras_gan.register_model("dcgan", presets.get_recipe("lsgan"))
+    keras_gan.register_model("dcgan", presets.get_recipe("dcgan"))  # Importing twice does no harm.
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant, registry, monkeypatch, tmp_path):
-    """What every registered variant can do: train, be judged, generate, be saved and go on."""
+    """Every registered variant trains, evaluates, generates, saves and resumes."""
     monkeypatch.setitem(recipes._RECIPES, variant, small(variant))
     recipe, gan = presets.get_recipe(variant), keras_gan.create_model(variant, SHAPE, seed=1)
     assert "arXiv:" in recipe.paper and recipe.batch_size >= 1
@@ -109,6 +110,7 @@ def test_options_take_the_place_of_the_recipes():
     gan = keras_gan.create_model("vanilla", (8, 8, 1), loss="hinge", discriminator_steps=2)
     assert gan.adversarial_loss == keras_gan.losses.get("hinge")
     assert gan.discriminator_steps == 2
+    assert gan.name == "vanilla"
 
 
 def test_a_new_variant_is_one_short_file_and_one_line(registry, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The registered variants. To add one, write its module and add a line below."""
+"""Registers the variants. To add one, write its module and add a line below."""
 
 from keras_gan.presets import register_model
 from keras_gan.zoo import (

@@ -1,8 +1,8 @@
 """What differs between the frameworks, behind the same names on all of them.
 
 - `Trainer`: a mixin for `keras.Model` that fits the train step to Keras' trainer and compiles it.
-- The train step uses `value_and_grad`, `logits_and_gradient`, `input_gradient`, `mean_over_devices`,
-  `apply`, `normal` and `uniform`; networks use `batch_norm`.
+- The train step uses `value_and_grad`, `logits_and_gradient`, `input_gradient`,
+  `mean_over_devices`, `apply`, `normal` and `uniform`; networks use `batch_norm`.
 - Around the step: `seed_noise`, `loader`, `gather`, `free_memory`, `device_name` and
   `enable_compilation_cache`.
 

@@ -1,4 +1,4 @@
-"""Keras backends without gradients (NumPy, OpenVINO): `generate` and `predict` work, `fit` raises."""
+"""Keras backends without gradients (NumPy, OpenVINO): `generate` works, `fit` raises."""
 
 import keras
 

@@ -5,11 +5,11 @@ library then takes the public way, which is slower or does a little less.
 """
 
 import contextlib
-import functools
 import importlib
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import keras
@@ -122,7 +122,7 @@ class _PublicEpochIterator:
         for step, data in enumerate(self._batches()):
             if self.num_batches is not None and step >= self.num_batches:
                 return
-            yield step, step, [data if isinstance(data, (tuple, list)) else (data,)]
+            yield step, step, [data]
 
     def _batches(self):
         if hasattr(self.x, "shape"):
@@ -181,21 +181,22 @@ def built_variables(optimizer: keras.optimizers.Optimizer, otherwise: list) -> l
     return getattr(optimizer, "_trainable_variables", otherwise)
 
 
-def adam_moments(optimizer: keras.optimizers.Optimizer, variables: Iterable) -> list[list] | None:
-    """Returns Adam's first and second moments of variables, for an update in fewer kernels.
+def updates_as_adam(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Returns whether `adam_moments` of an optimizer and the formula of Adam make its update.
 
-    Returns None for other optimizers, for Adam with `amsgrad`, and where Keras keeps the moments
-    elsewhere: the optimizer's own `update_step` is then used.
+    False for other optimizers, for `amsgrad`, and where Keras keeps the moments elsewhere. The
+    optimizer's own `update_step` is then used, which takes more kernels.
     """
-    adam = keras.optimizers.Adam.update_step
-    if type(optimizer).update_step is not adam or getattr(optimizer, "amsgrad", True):
-        return None
-    try:
-        places = [optimizer._get_variable_index(variable) for variable in variables]
-        slots = optimizer._momentums, optimizer._velocities
-    except AttributeError:
-        return None
-    return [[slot[place] for place in places] for slot in slots]
+    if type(optimizer).update_step is not keras.optimizers.Adam.update_step or optimizer.amsgrad:
+        return False
+    names = "_momentums", "_velocities", "_get_variable_index"
+    return all(hasattr(optimizer, name) for name in names)
+
+
+def adam_moments(optimizer: keras.optimizers.Optimizer, variables: Iterable) -> list[list]:
+    """Returns Adam's first moments of variables, and the second: see `updates_as_adam`."""
+    places = [optimizer._get_variable_index(variable) for variable in variables]
+    return [[slot[i] for i in places] for slot in (optimizer._momentums, optimizer._velocities)]
 
 
 # Keras on torch.
@@ -210,7 +211,7 @@ def torch_device() -> str:
     return str(get_device() if get_device else keras.ops.convert_to_tensor(0.0).device)
 
 
-@functools.cache
+@cache
 def _get_device():
     return _found("get_device", "backend.torch.core", "backend.torch.ops.core")
 
@@ -279,6 +280,14 @@ def _module(*names: str) -> Any:
 # Copying and loading networks.
 
 
+def _global_state():
+    try:
+        from keras.src.backend.common import global_state
+    except ImportError:
+        return None
+    return global_state
+
+
 @contextlib.contextmanager
 def without_tensorflow() -> Iterator[None]:
     """Keeps Keras from importing TensorFlow to serialize objects inside the block.
@@ -286,41 +295,43 @@ def without_tensorflow() -> Iterator[None]:
     Keras asks of every object whether it is a `tf.TensorShape`, and imports TensorFlow to ask,
     which takes seconds. Before TensorFlow is imported, no object can be one.
 
-    Without Keras' `LazyModule`, the block does nothing, and serializing imports TensorFlow where it
-    is installed.
+    Without Keras' `LazyModule`, the block changes nothing, and serializing imports TensorFlow where
+    it is installed.
     """
-    try:
-        from keras.src.utils.module_utils import tensorflow
-    except ImportError:
-        tensorflow = None
-    # vars(), because the module's own attributes are looked up in TensorFlow, which imports it.
-    undecided = vars(tensorflow).get("_available", False) is None if tensorflow else False
-    if not undecided or "tensorflow" in sys.modules:
+    lazy = _lazy_tensorflow()
+    if lazy is None or "tensorflow" in sys.modules:
         yield
         return
-    tensorflow._available = False
+    lazy._available = False
     try:
         yield
     finally:
-        tensorflow._available = None
+        lazy._available = None
+
+
+def _lazy_tensorflow():
+    """Returns Keras' stand-in for TensorFlow, or None if it has looked for TensorFlow already."""
+    try:
+        from keras.src.utils.module_utils import tensorflow
+    except ImportError:
+        return None
+    # Through vars(), because an attribute that is missing is looked up in TensorFlow itself.
+    return tensorflow if vars(tensorflow).get("_available", True) is None else None
 
 
 @contextlib.contextmanager
 def unset_weights() -> Iterator[None]:
-    """Builds networks without running the initializers of their weights.
+    """Builds networks inside the block without running the initializers of their weights.
 
     For networks whose weights are set right afterwards: on JAX, drawing random ones compiles a
     function for each shape, which takes seconds. Inside the block, variables have a shape but no
-    value and take no memory. At its end, trainable variables become zeros; the others (random
-    seeds, running statistics) get their own initial values, which are fixed. If the block raises,
-    its variables stay without values.
+    value and take no memory. When it ends, trainable variables become zeros. The others are random
+    seeds and running statistics, whose initial values are fixed; they get these. If the block
+    raises, its variables stay without values.
 
     Without Keras' list of uninitialized variables, networks are initialized as usual.
     """
-    try:
-        from keras.src.backend.common import global_state
-    except ImportError:
-        global_state = None
+    global_state = _global_state()
     if global_state is None or not hasattr(keras.Variable, "_deferred_initialize"):
         yield
         return
@@ -347,6 +358,18 @@ def register_parameters(network: keras.Model) -> None:
     """
     for layer in all_layers(network):
         getattr(layer, "_post_build", lambda: None)()
+
+
+def custom_objects(objects: dict[str, Any]) -> contextlib.AbstractContextManager:
+    """Adds custom objects to those of the enclosing `keras.saving.custom_object_scope`.
+
+    A scope of Keras replaces the enclosing one instead, so that what a user passes to `load_model`
+    would be lost. Without Keras' global state, that is what happens here, too.
+    """
+    global_state = _global_state()
+    if global_state is not None:
+        objects = global_state.get_global_attribute("custom_objects_scope_dict", {}) | objects
+    return keras.saving.custom_object_scope(objects)
 
 
 def unsafe_deserialization() -> contextlib.AbstractContextManager:

@@ -71,7 +71,7 @@ def mean_over_devices(tensors):
 
 def apply(optimizer, gradients, variables):
     """Updates `variables`, some or all of those that the optimizer was built with."""
-    if keras_internals.adam_moments(optimizer, []) is None:
+    if not keras_internals.updates_as_adam(optimizer):
         optimizer.apply(gradients, variables)
         return
     # The user's optimizer under another class: all attributes are shared, nothing is assigned.

@@ -1,4 +1,4 @@
-"""The train step on torch, traced once, compiled by Inductor, and on a GPU replayed as a CUDA graph."""
+"""The train step on torch: traced once, compiled by Inductor, replayed as a CUDA graph on a GPU."""
 
 import contextlib
 import sys
@@ -34,8 +34,8 @@ class CompiledStep:
     smaller last batch of an epoch is not worth compiling for.
 
     Eager and compiled steps draw the same noise on a CPU, if the layers of the networks draw none.
-    Dropout, `GaussianNoise` and their like draw other numbers of the same distribution when they are
-    compiled, and so do the steps after them. On a GPU, compiled noise is Inductor's own.
+    Dropout, `GaussianNoise` and their like draw other numbers of the same distribution when they
+    are compiled, and so do the steps after them. On a GPU, compiled noise is Inductor's own.
     """
 
     def __init__(self, gan):
@@ -103,9 +103,9 @@ class _Graph:
             # for us to mend.
             if self.gan.jit_compile is True and _is_mistake(error):
                 raise
+            why = _reason(error, self.gan)
             warnings.warn(
-                f"The train step runs eagerly, because it cannot be compiled: {_reason(error)}",
-                stacklevel=2,
+                f"The train step runs eagerly, because it cannot be compiled: {why}", stacklevel=2
             )
             return self.eager
         return self._run
@@ -206,17 +206,18 @@ def _is_mistake(error):
     wrong code, with no code of a user's in between.
     """
     kinds = (TypeError, AttributeError, NameError, ImportError, LookupError, AssertionError)
-    known = {"keras", "keras_gan", "torch", *sys.stdlib_module_names}
+    # Code that torch generates has no name.
+    known = {"keras", "keras_gan", "torch", "", *sys.stdlib_module_names}
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     modules = {frame.f_globals.get("__name__", "").split(".")[0] for frame in frames}
     return isinstance(error, kinds) and modules <= known
 
 
-def _reason(error):
+def _reason(error, gan):
     """Returns one line on what cannot be compiled: the innermost layer, if any, and the error."""
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     owners = [frame.f_locals.get("self") for frame in frames]
-    layers = [owner.name for owner in owners if isinstance(owner, keras.layers.Layer)]
+    layers = [o.name for o in owners if isinstance(o, keras.layers.Layer) and o is not gan]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     where = f"layer {layers[-1]!r}: " if layers else ""
     return where + type(error).__name__ + (f": {lines[0]}" if lines else "")

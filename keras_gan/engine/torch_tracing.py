@@ -1,4 +1,4 @@
-"""A train step as one flat graph of torch operations, and Keras' functions as a trace needs them."""
+"""A train step as one flat graph of torch operations, with Keras' functions as a trace needs."""
 
 import contextlib
 import math
@@ -7,7 +7,11 @@ import keras
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from keras_gan.engine.keras_internals import adam_moments, replaced_torch_functions
+from keras_gan.engine.keras_internals import (
+    adam_moments,
+    replaced_torch_functions,
+    updates_as_adam,
+)
 from keras_gan.engine.scopes import pure_step
 
 
@@ -157,12 +161,11 @@ def _update_step(optimizer, gradients, variables, learning_rate):
     Adam's update takes a few nodes, where Keras' code makes a dozen for each variable: there is
     less to trace, and to look up in the cache. Others take Keras' code for all backends.
     """
-    moments = adam_moments(optimizer, variables)
-    if moments is None:
+    if not updates_as_adam(optimizer):
         for gradient, variable in zip(gradients, variables, strict=True):
             optimizer.update_step(gradient, variable, learning_rate)
         return
-    groups = [*moments, variables]
+    groups = [*adam_moments(optimizer, variables), variables]
     means, squares, weights = ([v.value for v in group] for group in groups)
     beta1, beta2, step = optimizer.beta_1, optimizer.beta_2, optimizer.iterations + 1
     rate = learning_rate * torch.sqrt(1 - beta2**step) / (1 - beta1**step)

@@ -145,8 +145,8 @@ def _check_logits(discriminator: keras.Model, shapes: list[tuple]) -> None:
     if len(shape) not in (2, 4) or shape[-1] != 1:
         raise ValueError(
             "The discriminator must give one logit per sample, (batch, 1), or a map of them, "
-            f"(batch, height, width, 1); it gives {shape or logits}. End it with Dense(1), or with "
-            "a convolution to one channel."
+            f"(batch, height, width, 1); it gives (batch, {', '.join(map(str, shape[1:]))}). "
+            "End it with Dense(1), or with a convolution to one channel."
         )
 
 

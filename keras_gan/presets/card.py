@@ -11,6 +11,10 @@ DEFAULTS = {
     "licence": "other",
     "limits": "Not documented.",
 }
+MEASURED = (
+    "The number of images, the extractor and the seeds of each score are in `metadata.json`. A "
+    "floor is the score that real images reach."
+)
 TRAINING = ("epochs", "seconds", "seed", "backend", "device")
 
 
@@ -24,11 +28,12 @@ def write_card(metadata: dict[str, Any], curves: bool) -> str:
     """
     training = [f"- {key}: {metadata[key]}" for key in TRAINING if key in metadata]
     scores = [_score(name, values) for name, values in metadata.get("scores", {}).items()]
+    scores += ["", MEASURED] if scores else ["Not measured."]
     return string.Template(TEMPLATE.read_text("utf-8")).safe_substitute(
         DEFAULTS | metadata,
         training="\n".join(training),
         curves="![Losses and scores over the epochs](curves.png)" if curves else "",
-        scores="\n".join(scores) or "Not measured.",
+        scores="\n".join(scores),
     )
 
 

@@ -165,7 +165,8 @@ def save_to_preset(
         written = Path(temporary)
         _write_model(gan, written)
         _write_pictures(gan, history, written)
-        (written / "README.md").write_text(card.write_card(facts, curves=bool(history)))
+        text = card.write_card(facts, curves=bool(history))
+        (written / "README.md").write_text(text, encoding="utf-8")
         facts["files"] = {path.name: file_facts(path) for path in sorted(written.iterdir())}
         (written / METADATA).write_text(json.dumps(facts, indent=1))
         for path in sorted(written.iterdir()):

@@ -68,8 +68,8 @@ def register_model(name: str, recipe: Recipe) -> None:
 def list_models(pattern: str = "*") -> list[str]:
     """Returns the names of the registered variants that match a glob, sorted.
 
-    >>> list_models("dc*")
-    ['dcgan']
+    >>> list_models("wgan*")
+    ['wgan_gp']
     """
     return sorted(fnmatch.filter(_recipes(), pattern))
 
