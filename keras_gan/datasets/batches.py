@@ -115,8 +115,8 @@ class SeededBatches(keras.utils.PyDataset):
             other ones each time, rather than give a smaller batch, which would be compiled anew.
             With `steps` they are left out.
         keep_on_device: Whether to copy an array to the device once, and gather the batches there.
-        condition: An array `(n, …)` of what each sample is conditioned on, or None. Where the
-            samples are an indexable, its batches are given as they are, of the samples alone.
+        condition: With an array, another one `(n, …)` of what each sample is conditioned on. An
+            indexable gives it with the samples.
 
     Attributes:
         epoch: The number of the epoch that is read next, from 0; `GAN.fit` sets it.
@@ -161,7 +161,9 @@ class SeededBatches(keras.utils.PyDataset):
         chosen = order[start : start + self.batch_size]
         if self.is_array:
             return tuple(part[chosen] for part in self.arrays)
-        return (np.concatenate([as_batch(self.samples[int(i)]).samples for i in chosen]),)
+        rows = [as_batch(self.samples[int(i)], conditional=True) for i in chosen]
+        columns = zip(*rows, strict=True)
+        return tuple(np.concatenate(column) for column in columns if column[0] is not None)
 
     @property
     def arrays(self) -> list:

@@ -106,7 +106,7 @@ def _with_discriminator(shapes: Shapes, discriminator: keras.Model) -> Shapes:
             f"The discriminator takes {len(accepted)} inputs of shapes {accepted}, but the "
             "generator no condition; both take it as their second input."
         )
-    fits = 1 <= len(accepted) and _same(accepted[0], shapes.sample)
+    fits = bool(accepted) and _same(accepted[0], shapes.sample)
     if not fits:
         raise ValueError(
             f"The generator makes samples of shape {shapes.sample}, but the discriminator takes "
