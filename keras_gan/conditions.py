@@ -292,6 +292,16 @@ class _Image(Condition):
     def tensor(self, real, values, uniform):
         return scaled(values, self.shape)
 
+    def from_pictures(self, pictures: np.ndarray, mask: Any) -> Any:
+        """Returns what `generate` takes as its condition for what `translate` is given.
+
+        Raises:
+            ValueError: For a mask that is missing or not used.
+        """
+        if mask is not None:
+            raise ValueError(f"A mask is for conditions of the kind Masked; this is {self!r}.")
+        return pictures
+
 
 @register
 class Images(_Image):
@@ -381,6 +391,12 @@ class Grayscale(_Computed):
         parts = [weight * real[..., i : i + 1] for i, weight in enumerate(self.weights)]
         return sum(parts[1:], parts[0])
 
+    def from_pictures(self, pictures, mask):
+        pictures = super().from_pictures(pictures, mask)
+        if pictures.shape[-1] != 3:
+            return pictures
+        return np.asarray(self._computed(scaled(pictures, pictures.shape[1:]), None), "float32")
+
 
 @register
 class Masked(_Computed):
@@ -415,6 +431,14 @@ class Masked(_Computed):
 
     def completed(self, generated, tensor):
         return ops.where(tensor[..., -1:] > 0.5, ops.cast(generated, "float32"), tensor[..., :-1])
+
+    def from_pictures(self, pictures, mask):
+        if mask is None:
+            raise ValueError(
+                "Give mask=, an array (height, width), or one for each picture, that is not 0 in "
+                "the holes to fill."
+            )
+        return pictures, mask
 
     def _rows(self, wanted):
         if not (isinstance(wanted, (tuple, list)) and len(wanted) == 2):

@@ -38,14 +38,14 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
     if not isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks(iterator.num_batches)
     random = np.random.default_rng(seed)
-    uniform = _uniform(random.spawn(1)[0])
+    noise = uniform(random.spawn(1)[0])
     totals, count = np.zeros(len(NAMES)), 0
     begin_metrics(gan, x if steps is None else None)
     callbacks.on_test_begin()
     for step, _, [data] in iterator:
         callbacks.on_test_batch_begin(step)
         batch = batches.as_batch(data, batches.with_data(gan.condition))
-        batch = batches.prepared(batch, gan.sample_shape, gan.condition, uniform)
+        batch = batches.prepared(batch, gan.sample_shape, gan.condition, noise)
         real, condition = (None if part is None else ops.convert_to_numpy(part) for part in batch)
         generated = gan.sampled(random, len(real), condition)
         totals += len(real) * _compared(gan, real, generated, condition)
@@ -78,7 +78,8 @@ def begin_metrics(gan, real=None) -> None:
         metric.begin(key, gan.sample_shape) if metric in ours else metric.reset_state()
 
 
-def _uniform(random: np.random.Generator):
+def uniform(random: np.random.Generator):
+    """Returns a source of uniform noise for conditions, `shape -> floats in 0…1`."""
     return lambda shape: ops.convert_to_tensor(random.random(shape, dtype="float32"))
 
 

@@ -25,6 +25,7 @@ from keras_gan.metrics.means import StepMeans
 from keras_gan.networks.shapes import gan_shapes, known_classes
 from keras_gan.terms import SIDES, Context, Term, first, get_all
 
+EXAMPLES = 8
 MEANS = ("d_loss", "g_loss", "d_real", "d_fake")
 
 
@@ -93,6 +94,8 @@ class GAN(engine.Trainer, keras.Model):
         self.condition = self.shapes.condition
         # One that was inferred is known for sure when the first data has come.
         self.condition_is_given = condition is not None
+        # Of a condition that is an image: a few pairs of samples and conditions, kept for people.
+        self.examples: Batch | None = None
         self.discriminator_steps = check_whole("discriminator_steps", discriminator_steps)
         number = isinstance(ema_momentum, numbers.Real)
         if ema_momentum is not None and not (number and 0 <= ema_momentum < 1):
@@ -490,6 +493,8 @@ class GAN(engine.Trainer, keras.Model):
                 f"keep_on_device=True keeps an array on the device; got {type(x).__name__}. "
                 "Leave it at 'auto'."
             )
+        if self.condition is not None and self.condition.is_image and self.examples is None:
+            x = self._with_examples(x)
         if validation_data is not None:
             steps = kwargs.get("validation_steps")
             validation_data = batches.held_out(
@@ -546,12 +551,24 @@ class GAN(engine.Trainer, keras.Model):
         """Makes an inferred condition that of the data; returns the samples or their loader."""
         if self.condition is None or self.condition_is_given or self.condition.is_image:
             return x
-        x, values = batches.with_conditions(x, y)
-        if values is not None:
+        x, first = batches.first_batch(x, y)
+        if (values := first.condition) is not None:
             shape = self.shapes.generator_condition
             classes = known_classes(self.generator, self.discriminator)
             self.condition = conditions.refined(shape, values, classes, whole=y is not None)
             self.condition_is_given, self._trained = True, None
+        return x
+
+    def _with_examples(self, x):
+        """Keeps the first samples and their conditions; returns the samples' loader."""
+        x, first = batches.first_batch(x, None)
+        kept, _ = batches.divided(first, EXAMPLES)
+        uniform = evaluation.uniform(np.random.default_rng(0))
+        kept = batches.prepared(
+            Batch(*(None if part is None else ops.convert_to_tensor(part) for part in kept)),
+            self.sample_shape, self.condition, uniform,
+        )  # fmt: skip
+        self.examples = Batch(*map(ops.convert_to_numpy, kept))
         return x
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
@@ -621,6 +638,41 @@ class GAN(engine.Trainer, keras.Model):
             start += size
         samples = np.concatenate(parts)
         return samples if dtype else batches.quantized(samples, self.sample_shape)
+
+    def translate(self, pictures, mask=None, *, seed: int | None = 0, batch_size: int = 64):
+        """Returns what becomes of pictures: larger, coloured, repaired, or of the other kind.
+
+        Args:
+            pictures: uint8 `(n, height, width, channels)`, or one without the n, of the shape of
+                the condition: small pictures for `Downscaled`, grey or coloured ones for
+                `Grayscale`, whole ones with a mask for `Masked`.
+            mask: For `Masked`: an array `(height, width)`, or one for each picture, not 0 where
+                there is something to fill in. Everything else comes back unchanged.
+            seed: Of the latents, of a generator that has any.
+            batch_size: Pictures per call of the generator.
+
+        Returns:
+            uint8 images `(n, *sample_shape)`, or one image for one picture.
+
+        Raises:
+            ValueError: For a model that makes nothing of images, and pictures of another shape.
+            TypeError: For pictures that are not uint8.
+        """
+        if self.condition is None or not self.condition.is_image:
+            raise ValueError(
+                "translate is for models whose condition is an image, such as the variant "
+                f"'pix2pix'; the condition of this one is {self.condition!r}."
+            )
+        pictures = np.asarray(pictures)
+        if pictures.dtype != "uint8" or pictures.ndim not in (3, 4):
+            raise TypeError(
+                "translate takes uint8 pictures (n, height, width, channels); got "
+                f"{pictures.dtype} of shape {pictures.shape}."
+            )
+        many = pictures if pictures.ndim == 4 else pictures[None]
+        wanted = self.condition.from_pictures(many, mask)
+        images = self.generate(condition=wanted, seed=seed, batch_size=batch_size)
+        return images if pictures.ndim == 4 else images[0]
 
     def _chosen(self, condition, size, random: np.random.Generator) -> np.ndarray | None:
         """Returns the conditions that `generate` is asked for, or None without any."""

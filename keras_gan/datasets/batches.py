@@ -303,14 +303,13 @@ def _refuse_pairs(second, sample_shape: tuple) -> None:
     )
 
 
-def with_conditions(x, y) -> tuple[Any, Any]:
-    """Returns samples, or their loader, and the conditions of all of them or of the first batch."""
-    if y is not None or x is None or isinstance(x, (str, int, float, list, tuple)):
-        return x, y
-    if hasattr(x, "shape"):
-        return x, y
+def first_batch(x, y) -> tuple[Any, Batch]:
+    """Returns samples, or a loader with all of them, and their first batch; an array is one."""
+    known = x is None or isinstance(x, (str, int, float, list, tuple)) or hasattr(x, "shape")
+    if known or y is not None:
+        return x, Batch(x, y)
     first, x = peeked(x, conditional=True)
-    return x, None if first is None else as_batch(first, conditional=True).condition
+    return x, Batch(None) if first is None else as_batch(first, conditional=True)
 
 
 def peeked(x, conditional: bool = False) -> tuple[Any, Any]:
