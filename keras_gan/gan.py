@@ -424,7 +424,9 @@ class GAN(engine.Trainer, keras.Model):
         if self.condition is None:
             return network(inputs, training=training)
         latents, condition = (None, inputs) if self.latent_shape is None else inputs
-        condition = self.condition.tensor(None, condition, None)
+        # A network takes arrays of one kind: tensors, also where Keras gives NumPy's.
+        latents = None if latents is None else ops.cast(latents, "float32")
+        condition = ops.cast(self.condition.tensor(None, condition, None), "float32")
         return self._generated(latents, condition, network, training)
 
     def fit(
