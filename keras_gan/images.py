@@ -92,7 +92,8 @@ def _translations(gan, seed: int) -> np.ndarray:
 def _shown(values: np.ndarray, shape: tuple) -> np.ndarray:
     """Returns floats in −1…1 as uint8 images of a shape, with the nearest pixels."""
     images = np.clip(np.rint(values * 127.5 + 127.5), 0, 255).astype("uint8")
-    images = np.repeat(images, shape[2], -1) if images.shape[-1] == 1 else images[..., : shape[2]]
+    enough = images.shape[-1] >= shape[2]
+    images = images[..., : shape[2]] if enough else np.repeat(images[..., :1], shape[2], -1)
     rows, columns = (
         np.arange(shape[axis]) * images.shape[axis + 1] // shape[axis] for axis in (0, 1)
     )
