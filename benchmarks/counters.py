@@ -67,7 +67,12 @@ def flops(gan, batch):
     matrix products only.
     """
     if BACKEND == "jax":
-        return jax.jit(gan.train_step).lower(jax_state(gan), (batch,)).cost_analysis()["flops"]
+        shapes = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), (jax_state(gan), (batch,))
+        )
+        # The analysis of what is not compiled yet exists on CPUs alone, and counts the same.
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            return jax.jit(gan.train_step).lower(*shapes).cost_analysis()["flops"]
     if BACKEND == "tensorflow":
         spec = tf.TensorSpec(batch.shape, batch.dtype)
         graph = (

@@ -57,7 +57,7 @@ class Loop:
             self.d_opt.zero_grad(set_to_none=True)
             loss.backward()
             self.d_opt.step()
-            losses.append(loss.detach())
+            losses.append(loss.detach().clone())  # CUDA graphs overwrite their results.
         for p in self.d_net.parameters():
             p.requires_grad_(False)
         g_loss = self.g_loss(self.normal((len(batch), *self.d.latent_shape)))
@@ -66,7 +66,7 @@ class Loop:
         self.g_opt.step()
         if self.averages:
             torch._foreach_lerp_(self.averages, self.weights, 1 - self.d.ema_momentum)
-        return torch.stack(losses).mean(), g_loss.detach()
+        return torch.stack(losses).mean(), g_loss.detach().clone()
 
     def wait(self, losses):
         if self.device == "cuda":

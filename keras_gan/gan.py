@@ -274,8 +274,9 @@ class GAN(engine.Trainer, keras.Model):
             judged = partial(self._judged, condition=condition)
             real_logits, real_added, real_gradient = judged(real, need="real_gradient")
             fake_logits, fake_added, fake_gradient = judged(fake, need="fake_gradient")
-            if hasattr(self.augment, "observe"):
-                self.augment.observe(ops.stop_gradient(real_logits))
+            observe = getattr(self.augment, "observe", None)
+            if observe is not None:
+                observe(ops.stop_gradient(real_logits))
             context = Context(
                 self._critic(condition), real, fake, real_logits, fake_logits, latents, condition,
                 self._uniform, real_gradient, fake_gradient,
@@ -311,7 +312,7 @@ class GAN(engine.Trainer, keras.Model):
             return self.optimizer.generator.scale_loss(loss), [loss, *values]
 
         outputs = self._minimize(objective, self.generator, self.optimizer.generator)
-        if self.ema_generator is not None:
+        if self.ema_momentum is not None:
             updates = self.optimizer.iterations
             average.update(self.ema_generator, self.generator, self.ema_momentum, updates)
         return outputs

@@ -56,10 +56,11 @@ class Context:
 
 def first(context: Context, size, critic: Callable[[Any], Any]) -> Context:
     """Returns the context of the first `size` samples of a batch, with their critic."""
-    whole = ("critic", "uniform")
-    parts = {name: value for name, value in vars(context).items() if name not in whole}
-    cut = {name: value if value is None else value[:size] for name, value in parts.items()}
-    return replace(context, critic=critic, **cut)
+    parts: dict[str, Any] = {"critic": critic}
+    for name, value in vars(context).items():
+        if name not in ("critic", "uniform") and value is not None:
+            parts[name] = value[:size]
+    return replace(context, **parts)
 
 
 class Term(keras.layers.Layer):

@@ -27,7 +27,8 @@ def test_same_losses(name, monkeypatch):
     for layer in gan.discriminator.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
-    loop = native.Loop(describe(gan), native.MODES[0])
+    device = {"device": keras.ops.zeros(()).device.type} if BACKEND == "torch" else {}
+    loop = native.Loop(describe(gan), native.MODES[0], **device)
     for source in (engine, loop):
         noise = lambda shape, seed=None: keras.ops.convert_to_tensor(  # noqa: E731
             0.5 + 0.5 * _constant_noise(shape)

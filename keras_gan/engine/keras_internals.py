@@ -234,6 +234,7 @@ def replaced_torch_functions(**functions: Any) -> Iterator[dict[str, Any]]:
             value of a seed, which in a trace would be a constant: the same noise at every step.
         update_step: `(optimizer, gradients, variables, learning_rate) -> None`. Some of Keras'
             optimizers turn the learning rate into a Python number, another constant.
+        cond: `(pred, true_fn, false_fn) -> outputs`. Keras asks in Python, which a trace cannot.
         conv, conv_transpose: With the parameters of `keras.ops.conv` and
             `keras.ops.conv_transpose`. These are for speed: where Keras keeps its own elsewhere,
             they are left out.
@@ -252,6 +253,7 @@ def replaced_torch_functions(**functions: Any) -> Iterator[dict[str, Any]]:
         "torch_seed_generator": (_module("backend.torch.random"), "torch_seed_generator"),
         "update_step": (optimizer, "_backend_update_step"),
         "conv": (_module(*nn), "conv"),
+        "cond": (_module("backend.torch.core", "backend.torch.ops.core"), "cond"),
         "conv_transpose": (_module(*nn), "conv_transpose"),
     }
     originals = {}

@@ -93,10 +93,11 @@ class _Graph:
         self.variables = list({id(v): v for v in variables}.values())
         values = [v.value.detach() for v in self.variables]
         tensors = tensors_of(batch)
+        on_gpu = tensors[0].is_cuda
         try:
-            with _inductor(tensors[0].is_cuda) as compile_fx:
+            with _probing(on_gpu):
                 self.names, graph = trace(self.eager, self.variables, values, batch)
-                self.function = compile_fx(graph, [*values, *tensors], ignore_shape_env=True)
+            self.function = _inductor(graph, [*values, *tensors], on_gpu)
             self._bind(tensors)
         except Exception as error:
             # Whatever a user's layer does that cannot be compiled can be run. Our own mistakes are
@@ -128,35 +129,42 @@ class _Graph:
 
 
 @contextlib.contextmanager
-def _inductor(on_gpu):
-    """Sets up Inductor for graphs of one fixed size, and yields its compiler."""
+def _probing(on_gpu):
+    """Prepares Inductor in other threads while the step is traced.
+
+    Inductor probes the CPU and hashes torch's sources for its cache key, which takes seconds. Both
+    must have ended before it compiles: run twice at once, the probe gives other compiler flags.
+    """
     # Imported here, since it takes a second.
     from torch._inductor.codecache import torch_key
     from torch._inductor.cpu_vec_isa import pick_vec_isa
 
     with ThreadPoolExecutor(2) as probes:
-        # Inductor probes the CPU and hashes torch's sources for its cache key. That takes two
-        # seconds and more: do both while importing and tracing.
         if not on_gpu:
             probes.submit(pick_vec_isa)
         probes.submit(torch_key)
-        from torch._inductor.compile_fx import compile_fx
+        from torch._inductor import compile_fx  # noqa: F401
 
-        settings = torch._inductor.config.patch(
-            # On a CPU, torch's own noise is faster than Inductor's, and that of eager steps.
-            fallback_random=not on_gpu,
-            # Inductor assumes channels-first and would undo Keras' channels-last layout.
-            layout_optimization=False,
-        )
+        yield
 
-        def compile_fixed(graph, arguments, **options):
-            # Without an environment of shapes, Inductor does not look into its cache. But sizes are
-            # to be numbers: as symbols they make slower kernels, and some graphs are refused.
-            fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
-            with tracing(TracingContext(fake)), settings:
-                return compile_fx(graph, arguments, **options)
 
-        yield compile_fixed
+def _inductor(graph, arguments, on_gpu):
+    """Compiles a graph of one fixed size."""
+    from torch._inductor.compile_fx import compile_fx
+
+    settings = torch._inductor.config.patch(
+        # On a CPU, torch's own noise is faster than Inductor's, and is that of eager steps.
+        fallback_random=not on_gpu,
+        # Inductor assumes channels-first and would undo Keras' channels-last layout.
+        layout_optimization=False,
+        # Before torch 2.13, it fails at the optimizer's updates of many variables at once.
+        loop_ordering_after_fusion=False,
+    )
+    # Without an environment of shapes, Inductor does not look into its cache. But sizes are to be
+    # numbers: as symbols they make slower kernels, and some graphs are refused.
+    fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
+    with tracing(TracingContext(fake)), settings:
+        return compile_fx(graph, arguments, ignore_shape_env=True)
 
 
 class CudaGraph:

@@ -12,7 +12,7 @@ from keras_gan.engine.keras_internals import (
     replaced_torch_functions,
     updates_as_adam,
 )
-from keras_gan.engine.scopes import pure_step
+from keras_gan.engine.scopes import CopiedScope, pure_step
 
 
 def tensors_of(batch):
@@ -41,7 +41,7 @@ def trace(function, variables, values, batch):
 
     def flat(*arguments):
         values, tensors = arguments[: len(variables)], arguments[len(variables) :]
-        outputs, [new] = pure_step(function, [variables], [values], type(batch)(*tensors))
+        outputs, [new] = pure_step(function, [variables], [list(values)], type(batch)(*tensors))
         for old, value in zip(values, new, strict=True):
             if value is not old:
                 old.copy_(value)
@@ -49,20 +49,48 @@ def trace(function, variables, values, batch):
         return list(outputs.values()) if names else outputs
 
     with torch.no_grad(), traceable_keras():
-        traced = make_fx(flat, _DROPOUT, tracing_mode="fake", _allow_non_fake_inputs=True)
+        traced = make_fx(flat, _REPLACED, tracing_mode="fake", _allow_non_fake_inputs=True)
         graph = traced(*values, *tensors_of(batch))
     if list(graph.parameters()):
         # Their present values would be constants of the graph.
         raise ValueError("it reads variables that the model does not track")
-    return names, graph
+    # Arrays that a layer reads: what a GPU has captured cannot copy from the host.
+    return names, graph.to(tensors_of(batch)[0].device)
 
 
 def _bernoulli(x, p=0.5, generator=None):
     return x.copy_(torch.rand_like(x) < p)
 
 
-# torch draws uniform numbers in half the time of coins, and on a GPU in the kernel that uses them.
-_DROPOUT = {torch.ops.aten.bernoulli_.float: _bernoulli}
+def _convolution_backward(gradient, x, kernel, bias, *settings):
+    """Adds a second channel of zeros to a gradient that has one only, on a GPU.
+
+    One channel can be laid out as the first axis or the last: cuDNN takes it for the first, torch's
+    prediction for the last, and the code that Inductor makes refuses the result.
+    """
+    transposed, groups, wanted = settings[3], settings[5], settings[6]
+    if gradient.shape[1] > 1 or groups > 1 or not gradient.is_cuda:
+        return NotImplemented
+    side = int(transposed)  # The kernel's axis of output channels.
+    gradient, kernel = (
+        torch.cat([t, torch.zeros_like(t)], axis) for t, axis in ((gradient, 1), (kernel, side))
+    )
+    dx, dkernel, dbias = torch.ops.aten.convolution_backward(
+        gradient, x, kernel, bias and [2], *settings
+    )
+    return (
+        dx,
+        dkernel.narrow(side, 0, 1) if wanted[1] else None,
+        dbias[:1] if wanted[2] else None,
+    )
+
+
+_REPLACED = {
+    # torch draws uniform numbers in half the time of coins, and on a GPU in the kernel that uses
+    # them.
+    torch.ops.aten.bernoulli_.float: _bernoulli,
+    torch.ops.aten.convolution_backward.default: _convolution_backward,
+}
 
 
 @contextlib.contextmanager
@@ -75,15 +103,38 @@ def traceable_keras():
     - Convolutions of channels-last inputs take a view, where Keras' copy to channels-first and
       back. Where "same" needs more on one side than on the other, only the difference is padded or
       cropped outside of torch's convolution.
+    - `ops.cond`, which loss scaling uses, computes both branches, because a trace has no branches.
     """
     with replaced_torch_functions(
         torch_seed_generator=lambda seed: None,
         update_step=_update_step,
         conv=lambda *args, **kwargs: conv(keras_conv, *args, **kwargs),
         conv_transpose=lambda *args, **kwargs: conv_transpose(keras_transpose, *args, **kwargs),
+        cond=_cond,
     ) as originals:
         keras_conv, keras_transpose = originals.get("conv"), originals.get("conv_transpose")
         yield
+
+
+def _cond(pred, true_fn, false_fn):
+    """Runs both branches and takes from each, values and assignments alike, what `pred` says."""
+    pred = keras.ops.convert_to_tensor(pred, "bool")
+    sides = []
+    for branch in (true_fn, false_fn):
+        with CopiedScope() as scope:
+            outputs = branch()
+        sides.append((outputs, scope.updates))
+    (yes, after_yes), (no, after_no) = sides
+    for key in {**after_yes, **after_no}:
+        variable = (after_yes.get(key) or after_no[key])[0]
+        values = [
+            updates[key][1] if key in updates else variable.value
+            for updates in (after_yes, after_no)
+        ]
+        variable.assign(torch.where(pred, *values))
+    return keras.tree.map_structure(
+        lambda one, other: None if one is None else torch.where(pred, one, other), yes, no
+    )
 
 
 def conv(

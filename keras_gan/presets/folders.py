@@ -69,7 +69,7 @@ def find_preset(name: str | Path) -> Path:
     elif text.startswith(("https://", "http://")):
         folder = hub.from_web(text, check_files)
     elif not (folder := Path(name)).exists():
-        raise ValueError(f"Unknown preset or folder {closest(text, _bundled())}")
+        raise ValueError(f"There is no preset or folder {closest(text, _bundled())}")
     elif not (folder / METADATA).exists():
         raise ValueError(f"{name} is not a preset folder: it has no {METADATA}.")
     check_files(folder)
