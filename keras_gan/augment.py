@@ -1,7 +1,11 @@
 """Differentiable augmentation: random changes of the images that the discriminator sees.
 
-An augmentation is given to `GAN(augment=…)`. It stands before the discriminator in both updates, so
-that the discriminator cannot memorise few images and the generator does not learn the changes.
+An augmentation is given to `GAN(augment=…)`. It stands before the discriminator in both updates, for
+real and generated images alike, so that the discriminator cannot memorise few images and the
+generator does not learn the changes.
+
+The functions below take images `(batch, height, width, channels)` in −1…1 and
+`uniform: shape -> floats in 0…1`, draw a change for each image, and return the changed images.
 """
 
 import keras
@@ -11,20 +15,23 @@ from keras_gan.errors import closest
 
 
 def brightness(images, uniform):
-    """Returns images with a number from −0.5…0.5 added to each of them."""
-    return images + (uniform((ops.shape(images)[0], 1, 1, 1)) - 0.5)
+    """Returns images with a number in −0.5…0.5 added to each of them."""
+    return images + (_one_per_image(images, uniform) - 0.5)
 
 
 def saturation(images, uniform):
-    """Returns images whose distance from grey is multiplied by a factor in 0…2; grey ones stay."""
+    """Returns images whose distance from grey is multiplied by a factor in 0…2.
+
+    Grey is the mean of a pixel's channels, so images of one channel stay as they are.
+    """
     grey = ops.mean(images, axis=3, keepdims=True)
-    return grey + (images - grey) * (2.0 * uniform((ops.shape(images)[0], 1, 1, 1)))
+    return grey + (images - grey) * (2.0 * _one_per_image(images, uniform))
 
 
 def contrast(images, uniform):
     """Returns images whose distance from their mean is multiplied by a factor in 0.5…1.5."""
     mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
-    return mean + (images - mean) * (uniform((ops.shape(images)[0], 1, 1, 1)) + 0.5)
+    return mean + (images - mean) * (_one_per_image(images, uniform) + 0.5)
 
 
 def translation(images, uniform):
@@ -33,21 +40,12 @@ def translation(images, uniform):
     height, width, channels = images.shape[1:]
     row, inside_rows = _shifted(height, batch, uniform)
     column, inside_columns = _shifted(width, batch, uniform)
+    # One gather of all pixels of the batch, as rows of a matrix.
     first = ops.reshape(ops.arange(batch, dtype="int32") * (height * width), (batch, 1, 1))
     places = first + ops.expand_dims(row, 2) * width + ops.expand_dims(column, 1)
     pixels = ops.take(ops.reshape(images, (-1, channels)), ops.reshape(places, (-1,)), axis=0)
     inside = ops.expand_dims(inside_rows, 2) * ops.expand_dims(inside_columns, 1)
-    inside = ops.cast(ops.expand_dims(inside, 3), images.dtype)
-    return ops.reshape(pixels, (-1, height, width, channels)) * inside
-
-
-def _shifted(size: int, batch, uniform):
-    """Returns where each row comes from, int32 `(batch, size)`, and 1 where that is inside."""
-    reach = max(1, round(size / 8))
-    shift = ops.floor(uniform((batch, 1)) * (2 * reach + 1)) - reach
-    source = ops.expand_dims(ops.arange(size, dtype="float32"), 0) + shift
-    inside = ops.cast((source >= 0) & (source <= size - 1), "float32")
-    return ops.cast(ops.clip(source, 0, size - 1), "int32"), inside
+    return ops.reshape(pixels, (-1, height, width, channels)) * ops.expand_dims(inside, 3)
 
 
 def cutout(images, uniform):
@@ -56,16 +54,28 @@ def cutout(images, uniform):
     height, width = images.shape[1:3]
     rows, columns = (_hole(size, batch, uniform) for size in (height, width))
     hole = ops.expand_dims(rows, 2) * ops.expand_dims(columns, 1)
-    return images * ops.cast(1.0 - ops.expand_dims(hole, 3), images.dtype)
+    return images * (1.0 - ops.expand_dims(hole, 3))
+
+
+def _one_per_image(images, uniform):
+    return uniform((ops.shape(images)[0], 1, 1, 1))
+
+
+def _shifted(size: int, batch, uniform):
+    """Returns where each row comes from, int32 `(batch, size)`, and 1 where that is inside."""
+    reach = int(size / 8 + 0.5)
+    shift = ops.floor(uniform((batch, 1)) * (2 * reach + 1)) - reach
+    source = ops.expand_dims(ops.arange(size, dtype="float32"), 0) + shift
+    inside = ops.cast((source >= 0) & (source <= size - 1), "float32")
+    return ops.cast(ops.clip(source, 0, size - 1), "int32"), inside
 
 
 def _hole(size: int, batch, uniform):
     """Returns 1 for the rows `(batch, size)` of a hole that is centred on any of them."""
-    length = round(size / 2)
-    places = size + 1 - length % 2
-    start = ops.floor(uniform((batch, 1)) * places) - length // 2
-    row = ops.expand_dims(ops.arange(size, dtype="float32"), 0)
-    return ops.cast((row >= start) & (row < start + length), "float32")
+    length = int(size / 2 + 0.5)
+    centre = ops.floor(uniform((batch, 1)) * (size + 1 - length % 2))
+    row = ops.expand_dims(ops.arange(size, dtype="float32"), 0) - (centre - length // 2)
+    return ops.cast((row >= 0) & (row < length), "float32")
 
 
 CHANGES = {

@@ -1,4 +1,4 @@
-"""The sizes of the maps between a small one and an image, for any height and width."""
+"""The sizes of the maps between an image and a small map, for any height and width."""
 
 import math
 
@@ -10,7 +10,10 @@ from keras_gan.networks.layers import LAYOUT
 def map_sizes(image_shape: tuple[int, int, int], smallest: int = 8) -> list[tuple[int, int]]:
     """Returns the sizes of maps, from the image's down, each half of the one before, rounded up.
 
-    The last one is the first whose smaller side is at most `smallest`.
+    The last one is the first whose smaller side is at most `smallest`; there are at least two.
+
+    >>> map_sizes((28, 21, 1))
+    [(28, 21), (14, 11), (7, 6)]
     """
     height, width, _ = image_shape
     halvings = max(1, math.ceil(math.log2(min(height, width) / smallest)))
