@@ -64,7 +64,7 @@ def projected(logits, features, condition):
         condition: `(batch, n)`.
     """
     embed = layers.Dense(features.shape[-1], use_bias=False, dtype="float32")
-    embedding = SpectralNormalization(embed, use_bias=False)(condition)
+    embedding = SpectralNormalization(embed)(condition)
     product = layers.Dot(axes=1, dtype="float32")([embedding, features])
     return layers.Add(dtype="float32")([logits, product])
 
