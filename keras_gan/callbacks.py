@@ -33,9 +33,10 @@ class SampleGrid(keras.callbacks.Callback):
         self.folder, self.num, self.seed = Path(folder), num, seed
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        from keras_gan.images import image_grid, save_image  # They need Pillow; models do not.
+        from keras_gan.images import sample_grid, save_image  # They need Pillow; models do not.
 
-        save_image(self.path(epoch), image_grid(self.model.generate(self.num, seed=self.seed)))
+        if (grid := sample_grid(self.model, self.num, self.seed)) is not None:
+            save_image(self.path(epoch), grid)
 
     def path(self, epoch: int) -> Path:
         """Returns the file of an epoch's grid; epochs count from 0."""

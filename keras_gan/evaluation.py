@@ -1,5 +1,6 @@
 """Evaluation: held-out real samples compared with as many generated ones."""
 
+import inspect
 import os
 import warnings
 from typing import Any
@@ -15,7 +16,7 @@ from keras_gan.files import content_key
 NAMES = ("d_loss", "g_loss", "d_real", "d_fake")
 
 
-def evaluate(gan, x, batch_size: int, steps: int | None, callbacks, seed: int | None):
+def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int | None):
     """Compares real samples with generated ones, both networks at rest.
 
     At rest means: no dropout, moving averages used, no terms in the losses.
@@ -23,32 +24,36 @@ def evaluate(gan, x, batch_size: int, steps: int | None, callbacks, seed: int | 
     Args:
         gan: The model.
         x: Real samples, an array or a loader, checked.
+        y: What samples in an array are conditioned on, or None.
         batch_size: Samples per batch of an array.
         steps: The number of batches; None for all.
         callbacks: A `keras.callbacks.CallbackList`, or a function of the number of batches that
             makes one.
-        seed: Of the latents.
+        seed: Of the latents, and of conditions that are drawn.
 
     Returns:
         Floats by name: `d_loss`, `g_loss`, `d_real`, `d_fake`, then the compiled metrics' results.
     """
-    iterator = EpochIterator(x, batch_size=batch_size, steps_per_epoch=steps)
+    iterator = EpochIterator(x, y, batch_size=batch_size, steps_per_epoch=steps)
     if not isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks(iterator.num_batches)
     random = np.random.default_rng(seed)
+    noise = uniform(random.spawn(1)[0])
     totals, count = np.zeros(len(NAMES)), 0
     begin_metrics(gan, x if steps is None else None)
     callbacks.on_test_begin()
     for step, _, [data] in iterator:
         callbacks.on_test_batch_begin(step)
-        samples = batches.as_batch(data).samples
-        real = ops.convert_to_numpy(batches.scaled(samples, gan.sample_shape))
-        generated = gan.sampled(random, len(real))
-        totals += len(real) * _compared(gan, real, generated)
+        batch = batches.as_batch(data, batches.with_data(gan.condition))
+        batch = batches.prepared(batch, gan.sample_shape, gan.condition, noise)
+        real, condition = (None if part is None else ops.convert_to_numpy(part) for part in batch)
+        generated = gan.sampled(random, len(real), condition)
+        totals += len(real) * _compared(gan, real, generated, condition)
         count += len(real)
         images = [batches.quantized(side, gan.sample_shape) for side in (real, generated)]
         for metric in gan.compiled_distances:
-            metric.update_state(*images)
+            known = {"condition": condition} if _takes_condition(metric) else {}
+            metric.update_state(*images, **known)
         callbacks.on_test_batch_end(step)
     logs = dict(zip(NAMES, totals / count, strict=True))
     for metric in gan.compiled_distances:
@@ -73,9 +78,19 @@ def begin_metrics(gan, real=None) -> None:
         metric.begin(key, gan.sample_shape) if metric in ours else metric.reset_state()
 
 
-def _compared(gan, real: np.ndarray, generated: np.ndarray) -> np.ndarray:
+def uniform(random: np.random.Generator):
+    """Returns a source of uniform noise for conditions, `shape -> floats in 0…1`."""
+    return lambda shape: ops.convert_to_tensor(random.random(shape, dtype="float32"))
+
+
+def _takes_condition(metric) -> bool:
+    return "condition" in inspect.signature(metric.update_state).parameters
+
+
+def _compared(gan, real: np.ndarray, generated: np.ndarray, condition) -> np.ndarray:
     """Returns the losses and mean logits of one batch, in the order of `NAMES`."""
-    logits = [gan.discriminator.predict_on_batch(batch) for batch in (real, generated)]
+    inputs = [gan.discriminator_inputs(samples, condition) for samples in (real, generated)]
+    logits = [gan.discriminator.predict_on_batch(batch) for batch in inputs]
     real_logits, fake_logits = map(ops.convert_to_tensor, logits)
     loss = gan.adversarial_loss
     d_loss = loss.discriminator(real_logits, fake_logits)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from keras_gan.files import replacing
 
@@ -53,6 +53,65 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     cells = cells.reshape(-1, columns, *cells.shape[1:]).swapaxes(1, 2)
     grid = cells.reshape(-1, columns * (width + GAP), channels)[:-GAP, :-GAP]
     return grid[..., 0] if channels == 1 else grid
+
+
+def sample_grid(gan, num: int = 64, seed: int = 0) -> np.ndarray | None:
+    """Returns a grid of what a model makes, or None if it makes no images of their own.
+
+    Of a model conditioned on classes, a row for each class, with its name, and the same latents in
+    each row; of one conditioned on images, a row for each of its examples: what it is given, what
+    it makes of it, and the sample it came from.
+
+    Args:
+        gan: A `keras_gan.GAN`.
+        num: Images in the grid; a row has at least 8 for classes.
+        seed: Of the latents, as in `GAN.generate`.
+    """
+    condition = gan.condition
+    if len(gan.sample_shape) != 3:
+        return None
+    if condition is None:
+        return image_grid(gan.generate(num, seed=seed))
+    if condition.is_image:
+        return None if gan.examples is None else _translations(gan, seed)
+    if not hasattr(condition, "class_names"):
+        return None  # Which vectors make sense is not known.
+    columns = max(8, num // condition.count)
+    rows = [gan.generate(columns, condition=number, seed=seed) for number in range(condition.count)]
+    return _named(image_grid(np.concatenate(rows), columns), condition.class_names)
+
+
+def _translations(gan, seed: int) -> np.ndarray:
+    samples, condition = gan.examples
+    made = gan.generate(condition=condition, seed=seed)
+    shape = made.shape[1:]
+    cells = [_shown(condition, shape), made, _shown(samples, shape)]
+    return image_grid(np.stack(cells, axis=1).reshape(-1, *shape), columns=3)
+
+
+def _shown(values: np.ndarray, shape: tuple) -> np.ndarray:
+    """Returns floats in −1…1 as uint8 images of a shape, with the nearest pixels."""
+    images = np.clip(np.rint(values * 127.5 + 127.5), 0, 255).astype("uint8")
+    enough = images.shape[-1] >= shape[2]
+    images = images[..., : shape[2]] if enough else np.repeat(images[..., :1], shape[2], -1)
+    rows, columns = (
+        np.arange(shape[axis]) * images.shape[axis + 1] // shape[axis] for axis in (0, 1)
+    )
+    return images[:, rows][:, :, columns]
+
+
+def _named(grid: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Returns a grid with a name to the left of each row, as large as the row's height allows."""
+    height = (len(grid) + GAP) // len(names)
+    font = ImageFont.load_default(min(12.0, max(6.0, 0.6 * height)))
+    width = round(max(font.getlength(name) for name in names)) + 2 * GAP
+    margin = Image.new("L", (width, len(grid)), 255)
+    draw = ImageDraw.Draw(margin)
+    for row, name in enumerate(names):
+        draw.text((GAP, row * height + height / 2), name, fill=0, font=font, anchor="lm")
+    column = np.asarray(margin)
+    column = column if grid.ndim == 2 else np.repeat(column[..., None], grid.shape[2], -1)
+    return np.concatenate([column, grid], axis=1)
 
 
 def save_image(path: str | Path, image: np.ndarray) -> None:

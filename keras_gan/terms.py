@@ -245,6 +245,28 @@ class LeCam(Term):
         return super().get_config() | {"momentum": self.momentum, "start": self.start}
 
 
+@keras.saving.register_keras_serializable(package="keras_gan")
+class Reconstruction(Term):
+    """The mean absolute difference between generated samples and the real ones of their condition.
+
+    For a generator whose condition all but determines the sample. Isola et al. 2017,
+    arXiv:1611.07004, equation 3.
+
+    Args:
+        weight: λ; 100 in the paper.
+        fraction: Of `Term`.
+        name: Of `Term`.
+    """
+
+    side = "generator"
+
+    def __init__(self, weight: float = 100.0, fraction: float = 1.0, name: str | None = None):
+        super().__init__(weight, fraction, name)
+
+    def call(self, context: Context):
+        return ops.mean(ops.abs(context.real - ops.cast(context.fake, "float32")))
+
+
 def gradient_penalty(critic: Callable[[Any], Any], real, fake, epsilon):
     """Returns how far the critic's gradient norm is from 1 between real and fake samples.
 
@@ -273,6 +295,7 @@ TERMS: dict[str, type[Term]] = {
     "r1": R1,
     "r2": R2,
     "lecam": LeCam,
+    "reconstruction": Reconstruction,
 }
 
 

@@ -14,6 +14,8 @@ from keras import layers, ops
 from PIL import Image
 
 from keras_gan import GAN, engine, networks
+from keras_gan.conditions import Images, Labels
+from keras_gan.presets import get_recipe
 
 BACKENDS = ("jax", "tensorflow", "torch")
 BACKEND = keras.backend.backend()
@@ -122,6 +124,27 @@ def fit(gan, x, batch_size=None, epochs=1, **options):
     batch_size = batch_size or len(x)
     options = {"shuffle": False, "verbose": 0} | options
     return gan.fit(x, batch_size=batch_size, epochs=epochs, **options).history
+
+
+def needed(variant):
+    """The arguments that a variant needs in `create_model`: a condition, if it is conditional."""
+    kinds = get_recipe(variant).conditions
+    if not kinds:
+        return {}
+    return {"condition": Labels(3) if Labels in kinds else Images((8, 9, 1))}
+
+
+def conditions_of(gan, n):
+    """What n samples are conditioned on, the `y` of `fit`; None for a GAN without a condition."""
+    if gan.condition is None:
+        return None
+    return pictures(n, gan.condition.shape) if gan.condition.is_image else np.arange(n) % 3
+
+
+def generated(gan, n, seed, **options):
+    """Samples of any GAN."""
+    wanted = {} if gan.condition is None else {"condition": conditions_of(gan, n)}
+    return gan.generate(n, seed=seed, **wanted, **options)
 
 
 def assert_readable(error, *words):

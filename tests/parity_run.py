@@ -16,7 +16,7 @@ sys.modules |= {name: None for name in BACKENDS if name != ME}
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from conftest import fit, fixed, numpy, values  # noqa: E402
+from conftest import conditions_of, fit, fixed, generated, needed, numpy, values  # noqa: E402
 
 import keras_gan  # noqa: E402
 from keras_gan import engine, presets  # noqa: E402
@@ -40,7 +40,9 @@ def narrow(variant):
 
 def start(variant, ema_momentum=None):
     """The variant with weights that depend on nothing but their shapes, and no dropout."""
-    gan = keras_gan.create_model(variant, SHAPE, seed=1, ema_momentum=ema_momentum)
+    gan = keras_gan.create_model(
+        variant, SHAPE, seed=1, ema_momentum=ema_momentum, **needed(variant)
+    )
     random = np.random.default_rng(0)
     for weight in gan.generator.weights + gan.discriminator.weights:
         value = random.standard_normal(weight.shape)
@@ -58,9 +60,11 @@ def start(variant, ema_momentum=None):
     return gan
 
 
-def batch(gan):
+def fitted(gan, **options):
+    """The history of a fit on one batch."""
     size = 8 * gan.discriminator_steps
-    return np.random.default_rng(2).integers(0, 256, (size, *SHAPE), dtype="uint8")
+    images = np.random.default_rng(2).integers(0, 256, (size, *SHAPE), dtype="uint8")
+    return fit(gan, images, y=conditions_of(gan, size), **options)
 
 
 def indexed(prefix, arrays):
@@ -71,17 +75,17 @@ def train(folder):
     for variant in keras_gan.list_models():
         results = {}
         gan = start(variant, ema_momentum=0.9)
-        results["images"] = gan.generate(IMAGES, seed=SEED)
-        for name, losses in fit(gan, batch(gan), epochs=5).items():
+        results["images"] = generated(gan, IMAGES, SEED)
+        for name, losses in fitted(gan, epochs=5).items():
             results[f"adam/{name}"] = losses
         gan.save(folder / f"{variant}-{ME}.keras")
         gan.save_to_preset(folder / f"{variant}-{ME}")
-        results["saved images"] = gan.generate(IMAGES, seed=SEED)
+        results["saved images"] = generated(gan, IMAGES, SEED)
         results |= indexed("optimizer", values(gan.optimizer))
         gan = start(variant)
         before = gan.get_weights()
         gan.compile(keras.optimizers.SGD(0.01), keras.optimizers.SGD(0.01))
-        fit(gan, batch(gan), epochs=5)
+        fitted(gan, epochs=5)
         results |= indexed("before", before) | indexed("sgd", gan.get_weights())
         np.savez(folder / f"{variant}-{ME}.npz", **results)
 
@@ -92,11 +96,11 @@ def load(folder):
         for other in set(BACKENDS) - {ME}:
             gan = keras.saving.load_model(folder / f"{variant}-{other}.keras")
             results = indexed("optimizer", values(gan.optimizer))
-            results["saved images"] = gan.generate(IMAGES, seed=SEED)
+            results["saved images"] = generated(gan, IMAGES, SEED)
             preset = keras_gan.from_preset(folder / f"{variant}-{other}")
-            results["preset images"] = preset.generate(IMAGES, seed=SEED)
+            results["preset images"] = generated(preset, IMAGES, SEED)
             if variant == "wgan_gp":  # Compiling one variant's step is enough.
-                fit(gan, batch(gan))
+                fitted(gan)
             results["iterations"] = numpy(gan.optimizer.iterations)
             np.savez(folder / f"{variant}-{other}-on-{ME}.npz", **results)
 

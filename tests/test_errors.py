@@ -125,7 +125,7 @@ def test_targets():
     x = pictures(4, SHAPE)
     gan = image_gan()
     before = values(gan)
-    with pytest.raises(ValueError, match="no targets") as error:
+    with pytest.raises(ValueError, match="no condition") as error:
         gan.fit(x, np.zeros(4), verbose=0)
     assert_readable(error, "without y")
     assert_equal(values(gan), before)

@@ -27,7 +27,7 @@ import keras_gan
 from keras_gan import presets
 from keras_gan.presets import folders, hub
 
-pytestmark = pytest.mark.usefixtures("cache")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("cache")]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 import pytest
-from conftest import fit, numpy, pictures
+from conftest import conditions_of, fit, needed, numpy, pictures
 
 import keras_gan
 from keras_gan import engine, networks
@@ -28,23 +28,27 @@ def channels_first():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_makes_and_judges_every_size(variant, shape):
     recipe = get_recipe(variant)
-    generator, discriminator = recipe.generator(shape), recipe.discriminator(shape)
-    latents = np.random.default_rng(0).standard_normal((2, *generator.input_shape[1:]))
-    images = generator.predict_on_batch(10 * latents.astype("float32"))
+    shapes = {name: value.shape for name, value in needed(variant).items()}
+    given = {"condition_shape": shapes["condition"]} if shapes else {}
+    generator = recipe.generator(shape, **given)
+    discriminator = recipe.discriminator(shape, **given)
+    random = np.random.default_rng(0)
+    inputs = [10 * random.standard_normal((2, *x.shape[1:]), "float32") for x in generator.inputs]
+    images = generator.predict_on_batch(inputs if len(inputs) > 1 else inputs[0])
     assert images.shape == (2, *shape) and images.dtype == "float32"
     assert -1 <= images.min() < 0 < images.max() <= 1
     assert np.abs(images[0] - images[1]).max() > 0.01
-    logits = discriminator.predict_on_batch(images)
-    assert logits.shape == (2, 1) and logits.dtype == "float32"
-    assert np.isfinite(logits).all() and logits[0] != logits[1]
+    logits = discriminator.predict_on_batch([images, inputs[-1]] if shapes else images)
+    assert len(logits) == 2 and logits.shape[-1] == 1 and logits.dtype == "float32"
+    assert np.isfinite(logits).all() and np.all(logits[0] != logits[1])
 
 
-@pytest.mark.parametrize("shape", [(45, 60, 1), (8, 8, 2)], ids=label)
+@pytest.mark.parametrize("shape", [(45, 60, 1), (16, 16, 2)], ids=label)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_trains_on_odd_sizes(variant, shape):
-    gan = keras_gan.create_model(variant, shape)
-    before = gan.get_weights()
-    history = fit(gan, pictures(2 * gan.discriminator_steps, shape))
+    gan = keras_gan.create_model(variant, shape, **needed(variant))
+    before, size = gan.get_weights(), 2 * gan.discriminator_steps
+    history = fit(gan, pictures(size, shape), y=conditions_of(gan, size))
     assert all(np.isfinite(values).all() for values in history.values())
     same = [
         variable.path
@@ -137,10 +141,11 @@ def test_both_data_formats_give_the_same(shape, channels_first):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_trains_channels_first_with_images_channels_last(variant, channels_first):
-    gan = keras_gan.create_model(variant, (8, 9, 2))
-    history = fit(gan, pictures(2 * gan.discriminator_steps, (8, 9, 2)))
+    gan = keras_gan.create_model(variant, (16, 17, 2), **needed(variant))
+    size = 2 * gan.discriminator_steps
+    history = fit(gan, pictures(size, (16, 17, 2)), y=conditions_of(gan, size))
     assert all(np.isfinite(values).all() for values in history.values())
-    assert gan.sample_shape == (8, 9, 2)
+    assert gan.sample_shape == (16, 17, 2)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +153,8 @@ def test_every_variant_trains_channels_first_with_images_channels_last(variant, 
 )
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_impossible_shapes_are_refused(variant, shape):
-    with pytest.raises(ValueError, match="at least 8 and at least 1 channel"):
-        keras_gan.create_model(variant, shape)
+    with pytest.raises(ValueError, match=r"at least (8|16) and at least 1 channel"):
+        keras_gan.create_model(variant, shape, **needed(variant))
 
 
 def test_batch_normalization_is_keras_own(monkeypatch):

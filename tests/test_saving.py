@@ -3,13 +3,25 @@
 import keras
 import numpy as np
 import pytest
-from conftest import assert_equal, changed, fit, mlp_gan, pictures, points, tiny_gan, values
+from conftest import (
+    assert_equal,
+    changed,
+    conditions_of,
+    fit,
+    generated,
+    mlp_gan,
+    needed,
+    pictures,
+    points,
+    tiny_gan,
+    values,
+)
 from preset_files import config
 
 import keras_gan
 from keras_gan import GAN, losses, metrics, networks, presets, terms
 
-SHAPE = (8, 8, 1)
+SHAPE = (16, 16, 1)
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -47,9 +59,16 @@ def variant(request):
     small = {"latent_dim": 3}
     small |= {"units": (4,)} if kind is networks.mlp_generator else {"filters": 2}
     discriminator = {"units": (4,)} if kind is networks.mlp_generator else {"filters": 2}
+    condition = needed(request.param)
+    if condition:
+        given = {"condition_shape": condition["condition"].shape}
+        small, discriminator = small | given, discriminator | given
+    if kind is networks.unet_generator:
+        del small["latent_dim"]
     gan = GAN(
         recipe.generator(SHAPE, **small),
         recipe.discriminator(SHAPE, **discriminator),
+        **condition,
         loss=recipe.loss,
         terms=recipe.terms(),
         discriminator_steps=recipe.discriminator_steps,
@@ -59,7 +78,7 @@ def variant(request):
     gan.compile(
         recipe.generator_optimizer(), recipe.discriminator_optimizer(), metrics=[Spread(2.0)]
     )
-    fit(gan, pictures(20), 10)
+    fit(gan, pictures(20, SHAPE), 10, y=conditions_of(gan, 20))
     return gan
 
 
@@ -72,8 +91,9 @@ def test_whole_model(variant, tmp_path, fixed_noise):
     assert config(loaded) == config(variant)
     assert int(loaded.optimizer.generator.iterations) == 2
     assert int(loaded.optimizer.discriminator.iterations) == 2 * variant.discriminator_steps
-    np.testing.assert_array_equal(loaded.generate(3, seed=0), variant.generate(3, seed=0))
-    assert loaded.evaluate(pictures(4)) == pytest.approx(variant.evaluate(pictures(4)), rel=1e-5)
+    np.testing.assert_array_equal(generated(loaded, 3, seed=0), generated(variant, 3, seed=0))
+    held_out = pictures(4, SHAPE), conditions_of(variant, 4)
+    assert loaded.evaluate(*held_out) == pytest.approx(variant.evaluate(*held_out), rel=1e-5)
 
 
 def deterministic(**options):

@@ -6,14 +6,14 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, fit, numpy, pictures
+from conftest import ROOT, conditions_of, fit, generated, needed, numpy, pictures
 
 import keras_gan
 from keras_gan import presets
 from keras_gan.presets import recipes
 
 VARIANTS = keras_gan.list_models()
-SHAPE = (9, 8, 2)
+SHAPE = (17, 16, 2)
 NEW_VARIANT = '''"""Hinge GAN: margins instead of cross entropy.
 
 Lim and Ye 2017, "Geometric GAN", arXiv:1705.02894.
@@ -63,7 +63,7 @@ def small(variant):
 
 def test_names_are_sorted_and_take_a_glob():
     assert sorted(VARIANTS) == VARIANTS and {"dcgan", "lsgan", "vanilla", "wgan_gp"} <= {*VARIANTS}
-    assert keras_gan.list_models("*gan") == ["dcgan", "lsgan"]
+    assert keras_gan.list_models("ls*") == ["lsgan"]
     assert keras_gan.list_models("nothing*") == []
 
 
@@ -82,27 +82,31 @@ def test_a_taken_name_is_refused(registry):
 def test_contract(variant, registry, monkeypatch, tmp_path):
     """Every registered variant trains, evaluates, generates, saves and resumes."""
     monkeypatch.setitem(recipes._RECIPES, variant, small(variant))
-    recipe, gan = presets.get_recipe(variant), keras_gan.create_model(variant, SHAPE, seed=1)
+    recipe, gan = (
+        presets.get_recipe(variant),
+        keras_gan.create_model(variant, SHAPE, seed=1, **needed(variant)),
+    )
     assert "arXiv:" in recipe.paper and recipe.batch_size >= 1
     names = {"d_loss", "g_loss", "d_real", "d_fake"}
-    history = fit(gan, pictures(4 * gan.discriminator_steps, SHAPE), epochs=2)
+    size = 4 * gan.discriminator_steps
+    history = fit(gan, pictures(size, SHAPE), y=conditions_of(gan, size), epochs=2)
     assert set(history) == names | {term.name for term in recipe.terms()}
     assert np.isfinite(list(history.values())).all()
-    judged = gan.evaluate(pictures(6, SHAPE), return_dict=True)
+    judged = gan.evaluate(pictures(6, SHAPE), conditions_of(gan, 6), return_dict=True)
     assert set(judged) == names and np.isfinite(list(judged.values())).all()
-    images = gan.generate(3, seed=4)
+    images = generated(gan, 3, seed=4)
     assert images.shape == (3, *SHAPE) and images.dtype == "uint8" and images.std() > 0
-    np.testing.assert_array_equal(images, gan.generate(3, seed=4))
-    assert np.any(images != gan.generate(3, seed=5))
+    np.testing.assert_array_equal(images, generated(gan, 3, seed=4))
+    assert np.any(images != generated(gan, 3, seed=5)) == (gan.latent_shape is not None)
     gan.save(tmp_path / "gan.keras")
     gan.save_to_preset(tmp_path / "preset")
     copies = [keras.saving.load_model(tmp_path / "gan.keras")]
     copies.append(keras_gan.from_preset(tmp_path / "preset"))
     for copy in copies:
-        np.testing.assert_array_equal(copy.generate(3, seed=4), images)
+        np.testing.assert_array_equal(generated(copy, 3, seed=4), images)
         assert copy.discriminator_steps == recipe.discriminator_steps
         assert list(copy.terms) == [term.name for term in recipe.terms()]
-    fit(copies[0], pictures(4 * gan.discriminator_steps, SHAPE))
+    fit(copies[0], pictures(size, SHAPE), y=conditions_of(gan, size))
     assert int(numpy(copies[0].optimizer.iterations)) == 3
 
 

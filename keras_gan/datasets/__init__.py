@@ -5,6 +5,7 @@ Nothing here needs TensorFlow.
 """
 
 from keras_gan.datasets.folders import ImageFolder as ImageFolder
+from keras_gan.datasets.named import class_names as class_names
 from keras_gan.datasets.named import list_datasets as list_datasets
 from keras_gan.datasets.named import load as load
 from keras_gan.datasets.opening import open_images as open_images

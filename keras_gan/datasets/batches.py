@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,13 +27,39 @@ class Batch(NamedTuple):
     condition: Any = None
 
 
-def as_batch(data) -> Batch:
-    """Returns the batch in what a loader gives: `x`, `(x,)`, `(x, labels)` or `{name: x, …}`."""
+def as_batch(data, conditional: bool = False) -> Batch:
+    """Returns the batch in what a loader gives: `x`, `(x,)`, `(x, y)` or `{name: x, name: y}`.
+
+    Args:
+        data: What the loader gives.
+        conditional: Whether the second part is the samples' condition; otherwise it is dropped.
+    """
     if isinstance(data, Batch):
         return data
-    if isinstance(data, dict):
-        data = next(iter(data.values()))
-    return Batch(data[0] if isinstance(data, (list, tuple)) else data)
+    parts = tuple(data.values()) if isinstance(data, dict) else data
+    if not isinstance(parts, (list, tuple)):
+        return Batch(parts)
+    return Batch(parts[0], parts[1] if conditional and len(parts) > 1 else None)
+
+
+def with_data(condition) -> bool:
+    """Returns whether a condition (`keras_gan.conditions`, or None) comes with the data."""
+    return condition is not None and not condition.computed
+
+
+def prepared(batch: Batch, sample_shape: tuple, condition, uniform) -> Batch:
+    """Returns a batch as the networks get it: float32, scaled, with the samples' condition.
+
+    Args:
+        batch: What a loader gives.
+        sample_shape: The shape of one sample.
+        condition: A `keras_gan.conditions.Condition`, or None.
+        uniform: `shape -> floats in 0…1`, the source of randomness.
+    """
+    real = scaled(batch.samples, sample_shape)
+    if condition is None:
+        return Batch(real)
+    return Batch(real, condition.tensor(real, batch.condition, uniform))
 
 
 def scaled(samples, sample_shape: tuple):
@@ -88,6 +115,8 @@ class SeededBatches(keras.utils.PyDataset):
             other ones each time, rather than give a smaller batch, which would be compiled anew.
             With `steps` they are left out.
         keep_on_device: Whether to copy an array to the device once, and gather the batches there.
+        condition: With an array, another one `(n, …)` of what each sample is conditioned on. An
+            indexable gives it with the samples.
 
     Attributes:
         epoch: The number of the epoch that is read next, from 0; `GAN.fit` sets it.
@@ -103,11 +132,14 @@ class SeededBatches(keras.utils.PyDataset):
         shuffle: bool = True,
         drop_remainder: bool = False,
         keep_on_device: bool = False,
+        condition=None,
     ):
         self.is_array = hasattr(samples, "shape")
         # Threads help where files are read: Pillow decodes in parallel.
         super().__init__(workers=1 if self.is_array else 4)
-        self.samples = ops.convert_to_tensor(samples) if keep_on_device else samples
+        keep = ops.convert_to_tensor if keep_on_device else lambda array: array
+        self.samples = keep(samples)
+        self.condition = None if condition is None else keep(condition)
         self.batch_size = min(batch_size, len(samples))
         self.seed, self.shuffle, self.keep_on_device = seed, shuffle, keep_on_device
         whole, rest = divmod(len(samples), self.batch_size)
@@ -125,11 +157,18 @@ class SeededBatches(keras.utils.PyDataset):
         order, start = self.order(pass_number), place * self.batch_size
         if self.keep_on_device:
             size = min(self.batch_size, len(self.samples) - start)
-            return (engine.gather(self.samples, order, start, size),)
+            return tuple(engine.gather(part, order, start, size) for part in self.arrays)
         chosen = order[start : start + self.batch_size]
         if self.is_array:
-            return (self.samples[chosen],)
-        return (np.concatenate([as_batch(self.samples[int(i)]).samples for i in chosen]),)
+            return tuple(part[chosen] for part in self.arrays)
+        rows = [as_batch(self.samples[int(i)], conditional=True) for i in chosen]
+        columns = zip(*rows, strict=True)
+        return tuple(np.concatenate(column) for column in columns if column[0] is not None)
+
+    @property
+    def arrays(self) -> list:
+        """The samples, and what they are conditioned on, if anything."""
+        return [part for part in (self.samples, self.condition) if part is not None]
 
     def numbers(self) -> np.ndarray:
         """Returns the numbers of an epoch's samples, int64, in their order."""
@@ -150,11 +189,14 @@ class SeededBatches(keras.utils.PyDataset):
         return order
 
 
-def fits_on_device(x) -> bool:
-    """Returns whether an array takes at most a quarter of one accelerator's free memory."""
+def fits_on_device(*arrays) -> bool:
+    """Returns whether arrays take at most a quarter of one accelerator's free memory."""
     free = engine.free_memory()
+    given = [array for array in arrays if array is not None]
     alone = keras.distribution.distribution() is None
-    return alone and free is not None and isinstance(x, np.ndarray) and x.nbytes <= free / 4
+    if not alone or free is None or not all(isinstance(array, np.ndarray) for array in given):
+        return False
+    return sum(array.nbytes for array in given) <= free / 4
 
 
 def check_size(size: int, steps: int) -> None:
@@ -166,19 +208,23 @@ def check_size(size: int, steps: int) -> None:
         )
 
 
-def checked(x, sample_shape: tuple, steps: int = 1):
+def checked(x, sample_shape: tuple, steps: int = 1, y=None, condition=None):
     """Returns training data after looking at it: all of an array, one batch of anything else.
 
     Args:
         x: What `GAN.fit` takes.
         sample_shape: The shape of one sample.
         steps: Discriminator steps that share a batch.
+        y: What `GAN.fit` takes with an array `x`.
+        condition: A `keras_gan.conditions.Condition`, or None.
 
     Returns:
-        The data, ready for Keras: lists are arrays, loaders give samples alone.
+        The data, ready for Keras, and `y`: lists are arrays, loaders give samples, and conditions
+        where these come with the data, alone.
 
     Raises:
-        ValueError: For no samples, samples of another shape or range, and batches too small.
+        ValueError: For no samples, samples of another shape or range, and batches too small; for
+            conditions that are missing, too many or do not fit.
         TypeError: For what is no data, and samples of a type that cannot be scaled.
     """
     if x is None:
@@ -189,22 +235,88 @@ def checked(x, sample_shape: tuple, steps: int = 1):
     if isinstance(x, (list, tuple)):
         x = np.asarray(x)
     if hasattr(x, "shape"):
-        check_samples(x, sample_shape)
-        return x
-    first, x = _peeked(x)
+        return x, _checked_pair(x, y, sample_shape, condition)
+    if y is not None:
+        raise ValueError(
+            "A loader gives conditions with its batches, as (samples, y); leave y out."
+        )
+    first, x = peeked(x, with_data(condition))
     if first is None:
         raise ValueError("There are no samples in the data: it gives no batch.")
-    samples = as_batch(first).samples
-    check_samples(samples, sample_shape)
+    samples, second = as_batch(first, conditional=True)
+    if not with_data(condition):
+        _refuse_pairs(second, sample_shape)
+        second = None
+    _checked_pair(samples, second, sample_shape, condition)
     check_size(len(samples), steps)
-    return x
+    return x, None
 
 
-def _peeked(x) -> tuple[Any, Any]:
+def _checked_pair(samples, y, sample_shape: tuple, condition):
+    """Returns `y` as an array, None for none, after looking at samples and their conditions."""
+    if not with_data(condition):
+        if y is not None:
+            if condition is not None:
+                raise ValueError(
+                    f"{condition!r} is computed from the samples; give them alone, without y."
+                )
+            raise ValueError(
+                "This GAN has no condition: give the samples alone, without y. To train on labels, "
+                "create a conditional variant, such as 'cgan', with condition=Labels(…)."
+            )
+        check_samples(samples, sample_shape)
+        return None
+    if y is None:
+        raise ValueError(
+            f"Samples of this GAN are conditioned on {condition!r}: give fit(samples, conditions), "
+            "or batches of both."
+        )
+    y = condition.prepared(y)
+    shapes = tuple(samples.shape[1:]), tuple(y.shape[1:])
+    if shapes == (condition.shape, sample_shape) and sample_shape != condition.shape:
+        raise ValueError(
+            f"The pair is the wrong way round: samples of shape {sample_shape} come first, what "
+            f"they are conditioned on, of shape {condition.shape}, comes second."
+        )
+    check_samples(samples, sample_shape)
+    condition.check(y)
+    if len(samples) != len(y):
+        raise ValueError(
+            f"There are {len(samples)} samples, but {len(y)} conditions; give one each."
+        )
+    return y
+
+
+def _refuse_pairs(second, sample_shape: tuple) -> None:
+    """Warns of a second half of a loader's batches, which is not used; raises for images."""
+    if second is None:
+        return
+    if tuple(getattr(second, "shape", ()))[1:] == sample_shape:
+        raise ValueError(
+            "The data gives pairs whose second half is shaped like the samples, but this GAN has "
+            "no condition: give the samples alone, or condition=keras_gan.conditions.Images(shape)."
+        )
+    warnings.warn(
+        "The data gives labels with the samples, which this GAN does not use; a conditional one, "
+        "such as the variant 'cgan', does.",
+        stacklevel=4,
+    )
+
+
+def first_batch(x, y) -> tuple[Any, Batch]:
+    """Returns samples, or a loader with all of them, and their first batch; an array is one."""
+    known = x is None or isinstance(x, (str, int, float, list, tuple)) or hasattr(x, "shape")
+    if known or y is not None:
+        return x, Batch(x, y)
+    first, x = peeked(x, conditional=True)
+    return x, Batch(None) if first is None else as_batch(first, conditional=True)
+
+
+def peeked(x, conditional: bool = False) -> tuple[Any, Any]:
     """Returns a loader's first batch, None if there is none, and the loader with all of them."""
     if hasattr(x, "collate_fn"):  # A torch DataLoader, whose batches Keras wants as tuples.
         x = copy.copy(x)
-        x.collate_fn = partial(_collated, x.collate_fn)
+        x.collate_fn = partial(_collated, x.collate_fn, conditional)
     if hasattr(x, "__getitem__"):  # keras.utils.PyDataset, Grain
         size = x.num_batches if hasattr(x, "num_batches") else len(x)
         return (None if size == 0 else x[0]), x
@@ -214,32 +326,45 @@ def _peeked(x) -> tuple[Any, Any]:
         return first, x
     # A generator gives each batch once: put the one looked at back in front. Keras recognizes
     # generators by their type, and wants tuples of them.
-    return first, ((as_batch(batch).samples,) for batch in itertools.chain([first], iterator))
+    return first, (_tuple(batch, conditional) for batch in itertools.chain([first], iterator))
 
 
-def _collated(collate, samples) -> tuple:
-    return (as_batch(collate(samples)).samples,)
+def _collated(collate, conditional: bool, samples) -> tuple:
+    return _tuple(collate(samples), conditional)
 
 
-def held_out(validation_data, sample_shape: tuple, endless_steps: int | None = None):
-    """Returns validation data, checked, that can be read once in every epoch.
+def _tuple(data, conditional: bool) -> tuple:
+    batch = as_batch(data, conditional)
+    return tuple(batch) if batch.condition is not None else (batch.samples,)
+
+
+def held_out(
+    validation_data, sample_shape: tuple, condition=None, endless_steps: int | None = None
+):
+    """Returns validation data, checked, that can be read once in every epoch, and its conditions.
 
     Args:
         validation_data: What `GAN.fit` takes.
         sample_shape: The shape of one sample.
+        condition: A `keras_gan.conditions.Condition`, or None.
         endless_steps: `validation_steps` of `GAN.fit`: a generator may then go on for ever.
 
     Raises:
         ValueError, TypeError: As `checked`.
     """
-    samples = as_batch(validation_data).samples
+    conditional = with_data(condition)
+    samples, y = as_batch(validation_data, conditional)
     if len(getattr(samples, "shape", ())) == len(sample_shape):
-        samples = validation_data  # A list of samples.
+        samples, y = validation_data, None  # A list of samples.
     if hasattr(samples, "__next__") and endless_steps is None:
         # It gives each batch once, and every epoch is to be compared with the same.
-        rows = [ops.convert_to_numpy(as_batch(batch).samples) for batch in samples]
-        samples = np.concatenate(rows) if rows else iter(())
-    return checked(samples, sample_shape)
+        rows = [as_batch(batch, conditional) for batch in samples]
+        columns = [
+            None if column[0] is None else np.concatenate([*map(ops.convert_to_numpy, column)])
+            for column in zip(*rows, strict=True)
+        ]
+        samples, y = columns or (iter(()), None)
+    return checked(samples, sample_shape, y=y, condition=condition)
 
 
 def sizes(total: int, batch_size: int) -> Iterator[int]:

@@ -49,17 +49,21 @@ class ImageFolder(keras.utils.PyDataset):
         batch_size: Images in a batch. The last one of an epoch may be smaller.
         shuffle: Whether to deliver the images in a new order each epoch.
         seed: Seed of the orders, which are the same in every run.
+        labels: Whether the folder's subfolders are classes: then batches are pairs of images and
+            the numbers of their classes.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`. Several worker threads help: Pillow decodes in parallel.
 
     Attributes:
         image_shape: `(height, width, channels)`.
         num_images: Images in an epoch.
+        class_names: The names of the subfolders, sorted, with `labels`; otherwise None.
         epoch: The epoch that is read, from 0. The order follows from it and the seed alone: after
             `folder.epoch = 3`, batches are those of the fourth epoch, as in a run that was not
             interrupted. `on_epoch_end` moves on to the next epoch.
 
-    `dataset[i]` is batch `i`: a `uint8` array `(batch, height, width, channels)`, 0…255.
+    `dataset[i]` is batch `i`: a `uint8` array `(batch, height, width, channels)`, 0…255; with
+    `labels`, a pair of it and an `int32` array `(batch,)`.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
@@ -79,6 +83,7 @@ class ImageFolder(keras.utils.PyDataset):
         batch_size: int = 64,
         shuffle: bool = True,
         seed: int = 0,
+        labels: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -92,6 +97,9 @@ class ImageFolder(keras.utils.PyDataset):
         # is replaced, not left out, because the number of batches must not change during `fit`.
         self._paths = [path for path in _image_files(self.folder) if _has_image_header(path)]
         self.num_images = len(self._paths)
+        self.class_names: list[str] | None = None
+        if labels:
+            self.class_names, self._labels = _classes(self._paths, self.folder)
         self._damaged: set[int] = set()
         self.epoch = 0
         self._read(0)  # Raises ValueError if no image is readable.
@@ -99,10 +107,13 @@ class ImageFolder(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-self.num_images // self.batch_size)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         start = range(len(self))[index] * self.batch_size
         numbers = self._order[start : start + self.batch_size]
-        return np.stack([self._read(int(number)) for number in numbers])
+        images, numbers = zip(*(self._read(int(number)) for number in numbers), strict=True)
+        if self.class_names is None:
+            return np.stack(images)
+        return np.stack(images), self._labels[list(numbers)]
 
     @property
     def epoch(self) -> int:
@@ -130,15 +141,15 @@ class ImageFolder(keras.utils.PyDataset):
         facts = [(os.path.relpath(p, self.folder), os.path.getsize(p)) for p in self._paths]
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
-    def _read(self, number: int) -> np.ndarray:
-        """Returns the image with a number, or a random one if its file cannot be decoded."""
+    def _read(self, number: int) -> tuple[np.ndarray, int]:
+        """Returns the image with a number, or a random one if it cannot be decoded, and which."""
         # Not the next file, which would be seen far too often after several damaged ones in a row.
         # Each file has its own generator, so that threads draw the same in any order.
         draw = np.random.default_rng([self.seed, self.epoch * self.shuffle, number])
         while len(self._damaged) < self.num_images:
             if number not in self._damaged:
                 try:
-                    return _read_image(self._paths[number], self.image_shape)
+                    return _read_image(self._paths[number], self.image_shape), number
                 except Exception as error:  # A damaged file makes Pillow raise nearly anything.
                     self._damaged.add(number)
                     _warn_skipped(self._paths[number], error)
@@ -158,6 +169,19 @@ def _image_files(folder: str) -> list[str]:
     # `glob` follows links and leaves out hidden files.
     names = glob.iglob("**/*", root_dir=folder, recursive=True)
     return sorted(os.path.join(folder, name) for name in names if name.lower().endswith(_SUFFIXES))
+
+
+def _classes(paths: list[str], folder: str) -> tuple[list[str], np.ndarray]:
+    """Returns the names of a folder's subfolders, and the number of that of each image."""
+    parts = [os.path.relpath(path, folder).split(os.sep) for path in paths]
+    loose = [part[0] for part in parts if len(part) == 1]
+    if loose:
+        raise ValueError(
+            f"With labels, each subfolder of {folder!r} is a class, but {loose[0]} and "
+            f"{len(loose) - 1} other images lie in none; move them into one."
+        )
+    names = sorted({part[0] for part in parts})
+    return names, np.array([names.index(part[0]) for part in parts], "int32")
 
 
 def _has_image_header(path: str) -> bool:

@@ -28,6 +28,37 @@ def list_datasets() -> list[str]:
     return list(_NAMES)
 
 
+_FASHION = [
+    "t-shirt/top", "trouser", "pullover", "dress", "coat",
+    "sandal", "shirt", "sneaker", "bag", "ankle boot",
+]  # fmt: skip
+_CIFAR = [
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+]  # fmt: skip
+_CLASSES = {
+    "cifar10": _CIFAR,
+    "fashion_mnist": _FASHION,
+    "fashion_mnist_10k": _FASHION,
+    "mnist": [str(digit) for digit in range(10)],
+}
+
+
+def class_names(name: str) -> list[str]:
+    """Returns the names of a set's classes, in the order of its labels.
+
+    >>> class_names("fashion_mnist")[:3]
+    ['t-shirt/top', 'trouser', 'pullover']
+
+    Raises:
+        ValueError: If the name is unknown, or the set has no classes.
+    """
+    if name in _NAMES and name not in _CLASSES:
+        raise ValueError(f"The images of {name} have no classes.")
+    if name not in _CLASSES:
+        raise ValueError(f"No data set is called {closest(name, _NAMES)}")
+    return list(_CLASSES[name])
+
+
 @overload
 def load(name: str, split: str = ..., labels: Literal[False] = ...) -> np.ndarray: ...
 

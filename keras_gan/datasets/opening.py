@@ -18,7 +18,8 @@ def open_images(
     batch_size: int = 64,
     seed: int = 0,
     split: str = "train",
-) -> np.ndarray | ImageFolder:
+    labels: bool = False,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray] | ImageFolder:
     """Opens training images by the name of a set or the path of a folder.
 
     A name takes precedence over a folder of the same name; write `./mnist`, or pass a `Path`, for
@@ -32,10 +33,11 @@ def open_images(
         batch_size: Images in a batch of a folder; `fit` splits an array into batches.
         seed: Seed of a folder's order; `fit` shuffles an array.
         split: `"train"` or `"test"` of a named set. Ignored for a folder, which has no splits.
+        labels: Whether to return labels too; the subfolders of a folder are then its classes.
 
     Returns:
-        For a name, a `uint8` array `(n, height, width, channels)`. For a folder, an
-        `ImageFolder`. `fit` takes both.
+        For a name, a `uint8` array `(n, height, width, channels)`, with `labels` a pair of it and
+        labels `(n,)`. For a folder, an `ImageFolder`. `fit` takes both.
 
     Raises:
         ValueError: If it is neither a known name nor a folder, if the folder has no readable
@@ -48,13 +50,15 @@ def open_images(
     (10000, 32, 32, 1)
     """
     if name_or_folder in list_datasets():
-        images = load(str(name_or_folder), split)
+        images, numbers = load(str(name_or_folder), split, labels=True)
         size = images.shape[1:3] if image_size is None else image_size
         channels = images.shape[3] if channels is None else channels
-        return resize_images(images, image_shape(size, channels))
+        images = resize_images(images, image_shape(size, channels))
+        return (images, numbers) if labels else images
     folder = os.path.expanduser(name_or_folder)
     if not os.path.exists(folder):
         known = closest(folder, list_datasets())
         raise ValueError(f"There is neither a folder nor a data set called {known}")
     size = 64 if image_size is None else image_size
-    return ImageFolder(folder, size, 3 if channels is None else channels, batch_size, seed=seed)
+    channels = 3 if channels is None else channels
+    return ImageFolder(folder, size, channels, batch_size, seed=seed, labels=labels)

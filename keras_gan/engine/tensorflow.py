@@ -137,14 +137,14 @@ def loader(batches):
 
     Without autotuning: TensorFlow 2.21 waits for its thread at the end of each epoch.
     """
-    array = tf.constant(keras.ops.convert_to_numpy(batches.samples))
+    arrays = [tf.constant(keras.ops.convert_to_numpy(part)) for part in batches.arrays]
     count = tf.TensorSpec((None,), tf.int64)
     # One call of Python for each epoch, when it starts.
     epochs = tf.data.Dataset.from_generator(lambda: [batches.numbers()], output_signature=count)
     numbers = epochs.flat_map(tf.data.Dataset.from_tensor_slices)
     # The compiler knows the size of batches that are all alike.
     chosen = numbers.batch(batches.batch_size, drop_remainder=batches.all_alike)
-    loaded = chosen.map(lambda i: (tf.gather(array, i),)).prefetch(1)
+    loaded = chosen.map(lambda i: tuple(tf.gather(part, i) for part in arrays)).prefetch(1)
     options = tf.data.Options()
     options.autotune.enabled = False
     counted = tf.data.experimental.assert_cardinality(len(batches))

@@ -5,11 +5,14 @@ import math
 import keras
 from keras import layers
 
+from keras_gan.networks.conditional import joined_latents, joined_map
 from keras_gan.networks.layers import LAYOUT, BatchNormalization, check_shape
 from keras_gan.networks.sizes import cropped, map_sizes
 
 
-def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch_norm=True):
+def conv_generator(
+    image_shape, latent_dim=100, filters=64, kernel_size=5, batch_norm=True, condition_shape=None
+):
     """The generator of DCGAN for any size.
 
     Dense to a small map, a transposed convolution that keeps its size, then one of stride 2 per
@@ -23,9 +26,12 @@ def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch
             eight times.
         kernel_size: Of all convolutions.
         batch_norm: Whether to normalize between the layers.
+        condition_shape: None, or the shape of a condition, such as `(classes,)` of one-hot rows.
+            An embedding of it is joined to the latents.
 
     Returns:
-        A `keras.Model` from `(batch, latent_dim)` to `(batch, height, width, channels)` in −1…1.
+        A `keras.Model` from `(batch, latent_dim)`, or a list of it and the condition, to
+        `(batch, height, width, channels)` in −1…1.
     """
     check_shape(image_shape)
     sizes = map_sizes(image_shape)
@@ -39,8 +45,8 @@ def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch
     def convolution(width, stride, bias):
         return layers.Conv2DTranspose(width, kernel_size, stride, "same", use_bias=bias, **LAYOUT)
 
-    inputs = keras.Input((latent_dim,))
-    x = layers.Dense(math.prod(sizes[-1]) * widths[-1], use_bias=not batch_norm)(inputs)
+    inputs, x = joined_latents(latent_dim, condition_shape)
+    x = layers.Dense(math.prod(sizes[-1]) * widths[-1], use_bias=not batch_norm)(x)
     x = block(layers.Reshape((*sizes[-1], widths[-1]))(x))
     x = block(convolution(widths[-2], 1, not batch_norm)(x))
     for (height, width), channels in reversed(list(zip(sizes[:-1], widths[:-2], strict=True))):
@@ -53,8 +59,9 @@ def conv_generator(image_shape, latent_dim=100, filters=64, kernel_size=5, batch
 
 
 def conv_discriminator(
-    image_shape, filters=64, kernel_size=5, dropout=0.3, batch_norm=False, smallest=8
-):
+    image_shape, filters=64, kernel_size=5, dropout=0.3, batch_norm=False, smallest=8,
+    condition_shape=None,
+):  # fmt: skip
     """The discriminator of DCGAN for any size: convolutions of stride 2, dense to one logit.
 
     Args:
@@ -65,12 +72,15 @@ def conv_discriminator(
         dropout: Rate after each convolution.
         batch_norm: Whether to normalize after each convolution but the first.
         smallest: The maps are halved until their smaller side is this or less.
+        condition_shape: None, or the shape of a condition, such as `(classes,)` of one-hot rows.
+            An embedding of it is one more channel of the image.
 
     Returns:
-        A `keras.Model` from `(batch, height, width, channels)` to logits `(batch, 1)`.
+        A `keras.Model` from `(batch, height, width, channels)`, or a list of it and the condition,
+        to logits `(batch, 1)`.
     """
     check_shape(image_shape)
-    x = inputs = keras.Input(image_shape)
+    inputs, x = joined_map(image_shape, condition_shape)
     for i in range(len(map_sizes(image_shape, smallest)) - 1):
         norm = batch_norm and i > 0
         width = min(2**i, 8) * filters

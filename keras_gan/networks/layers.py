@@ -22,11 +22,13 @@ class BatchNormalization(layers.BatchNormalization):
     """
 
     def call(self, inputs, training=None, mask=None):
-        plain = self.scale and self.center and not (self.renorm or self.synchronized)
+        plain = not (self.renorm or self.synchronized)
         plain = plain and len(inputs.shape) == 4 and self.axis == -1
         if not (training and self.trainable and plain and engine.batch_norm):
             return super().call(inputs, training=training, mask=mask)
-        x, gamma, beta = (ops.cast(v, "float32") for v in (inputs, self.gamma, self.beta))
+        x, width = ops.cast(inputs, "float32"), inputs.shape[-1]
+        gamma = ops.cast(self.gamma, "float32") if self.scale else ops.ones((width,))
+        beta = ops.cast(self.beta, "float32") if self.center else ops.zeros((width,))
         y, mean, variance = engine.batch_norm(x, gamma, beta, self.epsilon)
         for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             value = moving.value

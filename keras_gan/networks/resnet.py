@@ -6,10 +6,12 @@ cheaper ones, so that 28×28 images train on a CPU.
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import keras
 from keras import layers
 
+from keras_gan.networks.conditional import conditioned, inputs_of, projected
 from keras_gan.networks.layers import LAYOUT, BatchNormalization, check_shape
 from keras_gan.networks.sizes import cropped, map_sizes
 from keras_gan.networks.spectral import SpectralNormalization
@@ -20,6 +22,7 @@ def sn_generator(
     latent_dim: int = 128,
     filters: int = 32,
     smallest: int = 8,
+    condition_shape: tuple | None = None,
 ) -> keras.Model:
     """Returns the residual generator of SNGAN for any size.
 
@@ -32,25 +35,30 @@ def sn_generator(
         latent_dim: Size of the latent vector.
         filters: Width of the last map; it doubles with each halving of the size, up to eight times.
         smallest: The first map's smaller side is this or less.
+        condition_shape: None, or the shape of a condition, such as `(classes,)` of one-hot rows.
+            The normalizations in the blocks then have scales and offsets for it (Miyato and Koyama
+            2018, arXiv:1802.05637, section 4).
 
     Returns:
-        A `keras.Model` from `(batch, latent_dim)` to `(batch, height, width, channels)` in −1…1.
+        A `keras.Model` from `(batch, latent_dim)`, or a list of it and the condition, to
+        `(batch, height, width, channels)` in −1…1.
     """
     check_shape(image_shape)
     sizes = map_sizes(image_shape, smallest)
     widths = _widths(filters, len(sizes))
-    inputs = keras.Input((latent_dim,))
-    x = layers.Dense(math.prod(sizes[-1]) * widths[-1])(inputs)
+    inputs, x, condition = inputs_of((latent_dim,), condition_shape)
+    normalize = BatchNormalization if condition is None else partial(conditioned, condition)
+    x = layers.Dense(math.prod(sizes[-1]) * widths[-1])(x)
     x = layers.Reshape((*sizes[-1], widths[-1]))(x)
     for size, width in reversed(list(zip(sizes[:-1], widths[:-1], strict=True))):
-        x = normalized_block_up(x, width, size)
+        x = normalized_block_up(x, width, size, normalize)
     x = layers.ReLU()(BatchNormalization()(x))
     x = layers.Conv2D(image_shape[2], 3, padding="same", **LAYOUT)(x)
     return keras.Model(inputs, layers.Activation("tanh", dtype="float32")(x), name="generator")
 
 
 def normalized_block_up(
-    x, width: int, size: tuple[int, int], normalize: Callable[[], layers.Layer] = BatchNormalization
+    x, width: int, size: tuple[int, int], normalize: Callable[[], Callable] = BatchNormalization
 ):
     """Doubles a map by a residual block with normalization before each of its two convolutions.
 
@@ -75,7 +83,10 @@ def _doubled(x, size: tuple[int, int], interpolation: str = "nearest"):
 
 
 def sn_discriminator(
-    image_shape: tuple[int, int, int], filters: int = 16, smallest: int = 8
+    image_shape: tuple[int, int, int],
+    filters: int = 16,
+    smallest: int = 8,
+    condition_shape: tuple | None = None,
 ) -> keras.Model:
     """Returns the residual discriminator of SNGAN: every layer is spectrally normalized.
 
@@ -86,13 +97,16 @@ def sn_discriminator(
         image_shape: `(height, width, channels)`, height and width at least 8.
         filters: Width at the image's size; it doubles with each halving, up to eight times.
         smallest: The maps are halved until their smaller side is this or less.
+        condition_shape: None, or the shape of a condition, such as `(classes,)` of one-hot rows,
+            whose product with the features is then added to the logits (`projected`).
 
     Returns:
-        A `keras.Model` from `(batch, height, width, channels)` to logits `(batch, 1)`.
+        A `keras.Model` from `(batch, height, width, channels)`, or a list of it and the condition,
+        to logits `(batch, 1)`.
     """
     check_shape(image_shape)
     widths = _widths(filters, len(map_sizes(image_shape, smallest)))
-    x = inputs = keras.Input(image_shape)
+    inputs, x, condition = inputs_of(image_shape, condition_shape)
     for i, width in enumerate(widths[1:]):
         x = spectral_block(x, width, halve=True, first=i == 0)
     x = spectral_block(x, widths[-1], halve=False)
@@ -101,6 +115,8 @@ def sn_discriminator(
     places = float(x.shape[1] * x.shape[2])
     x = layers.Rescaling(places)(layers.GlobalAveragePooling2D(**LAYOUT)(x))
     logits = SpectralNormalization(layers.Dense(1, dtype="float32"))(x)
+    if condition is not None:
+        logits = projected(logits, x, condition)
     return keras.Model(inputs, logits, name="discriminator")
 
 

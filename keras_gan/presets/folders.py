@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_gan import engine
 from keras_gan import metrics as metrics  # Registers the metrics, which a preset may name.
+from keras_gan.datasets.batches import Batch
 from keras_gan.engine.keras_internals import register_parameters, unset_weights, without_tensorflow
 from keras_gan.errors import closest
 from keras_gan.files import file_facts
@@ -27,6 +29,7 @@ from keras_gan.gan import GAN
 from keras_gan.presets import card, hub, safety
 
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
+EXAMPLES = "examples.npz"  # Of presets whose condition is an image: a few conditions and samples.
 FORMAT = 1  # Of the folder. Raise it when an older library could not read a newer folder.
 
 
@@ -123,6 +126,11 @@ def from_preset(name: str | Path, load_weights: bool = True) -> GAN:
     if compile_config:
         with _one_line_errors(folder / CONFIG):
             gan.compile_from_config(compile_config)
+    if (folder / EXAMPLES).exists() and gan.condition is not None:
+        with _one_line_errors(folder / EXAMPLES) as path:
+            safety.check_examples(path, gan.sample_shape, gan.condition.shape)
+            with np.load(path) as arrays:
+                gan.examples = Batch(arrays["samples"], arrays["condition"])
     return gan
 
 
@@ -164,6 +172,8 @@ def save_to_preset(
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
         written = Path(temporary)
         _write_model(gan, written)
+        if gan.examples is not None:
+            np.savez_compressed(written / EXAMPLES, **gan.examples._asdict())
         _write_pictures(gan, history, written)
         text = card.write_card(facts, curves=bool(history))
         (written / "README.md").write_text(text, encoding="utf-8")
@@ -186,8 +196,7 @@ def _write_model(gan, folder):
 def _write_pictures(gan, history, folder):
     from keras_gan import images  # Imported here because loading a preset needs no plotting.
 
-    if len(gan.sample_shape) == 3:
-        samples = images.image_grid(gan.generate(64, seed=0))
+    if (samples := images.sample_grid(gan)) is not None:
         images.save_image(folder / "samples.png", samples)
     if history:
         images.save_curves(folder / "curves.png", history)

@@ -19,7 +19,7 @@ from typing import Any
 from keras_gan.files import MAX_BYTES, fetch, home
 
 LOOPBACK = ("localhost", "127.0.0.1")
-FETCHED = ["*.json", "model.weights.h5", "*.md", "*.png", "*.csv"]
+FETCHED = ["*.json", "model.weights.h5", "examples.npz", "*.md", "*.png", "*.csv"]
 FILE = r"\w[\w.-]*"  # File names that cannot leave their folder, on any system or in any URL.
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_gan.conditions import Condition, Downscaled, Labels
 from keras_gan.errors import closest
 from keras_gan.gan import GAN
 
@@ -18,8 +19,9 @@ class Recipe:
 
     Attributes:
         paper: Authors, year and arXiv number.
-        generator: Builds the generator: `image_shape -> keras.Model`.
-        discriminator: Builds the discriminator: `image_shape -> keras.Model`.
+        generator: Builds the generator: `image_shape -> keras.Model`; of a conditional variant,
+            `(image_shape, condition_shape=…) -> keras.Model`.
+        discriminator: Builds the discriminator, in the same way.
         loss: The `loss` of `GAN`.
         generator_optimizer: Makes the generator's optimizer: `() -> keras.optimizers.Optimizer`.
         discriminator_optimizer: Makes the discriminator's optimizer.
@@ -31,6 +33,8 @@ class Recipe:
         ema_momentum: The `ema_momentum` of `GAN`.
         decay: The final fraction of the training, in 0…1, over which the command line lowers the
             learning rates linearly towards zero, once per epoch.
+        conditions: The kinds of `keras_gan.conditions` that a conditional variant takes; none for
+            one that is not.
     """
 
     paper: str
@@ -46,9 +50,11 @@ class Recipe:
     discriminator_steps: int = 1
     ema_momentum: float | None = None
     decay: float = 0.0
+    conditions: tuple[type[Condition], ...] = ()
 
 
 _RECIPES: dict[str, Recipe] = {}
+_EXAMPLES = {Labels: "Labels(10)", Downscaled: "Downscaled(4)"}
 
 
 def register_model(name: str, recipe: Recipe) -> None:
@@ -89,6 +95,7 @@ def create_model(
     image_shape: tuple[int, int, int] = (28, 28, 1),
     seed: int | None = None,
     metrics: Sequence[keras.metrics.Metric] | None = None,
+    condition: Condition | None = None,
     **options: Any,
 ) -> GAN:
     """Builds a variant for images of one shape, compiled as its recipe says.
@@ -98,20 +105,46 @@ def create_model(
         image_shape: `(height, width, channels)`; height and width must be at least 8.
         seed: The `seed` of `GAN`. For the initial weights, call `keras.utils.set_random_seed`.
         metrics: The `metrics` of `GAN.compile`.
+        condition: The `condition` of `GAN`, for conditional variants.
         **options: Arguments of `GAN` that override the recipe's, such as `loss`, `terms`,
             `augment` or `ema_momentum`.
 
     Raises:
-        ValueError: If the name is unknown or the shape is invalid.
+        ValueError: If the name is unknown, the shape is invalid, or the variant takes no such
+            condition, or needs one.
     """
     recipe = get_recipe(name)
+    _check_condition(name, recipe, condition)
     fields = ("loss", "discriminator_steps", "ema_momentum")
     defaults = {field: getattr(recipe, field) for field in fields}
     defaults |= {"terms": recipe.terms(), "augment": recipe.augment and recipe.augment()}
-    networks = recipe.generator(image_shape), recipe.discriminator(image_shape)
-    gan = GAN(*networks, seed=seed, name=name, **(defaults | options))
+    shapes = {}
+    if condition is not None:
+        condition.build(image_shape)
+        shapes = {"condition_shape": condition.shape}
+    networks = recipe.generator(image_shape, **shapes), recipe.discriminator(image_shape, **shapes)
+    options = defaults | options
+    gan = GAN(*networks, condition=condition, seed=seed, name=name, **options)
     gan.compile(recipe.generator_optimizer(), recipe.discriminator_optimizer(), metrics)
     return gan
+
+
+def _check_condition(name: str, recipe: Recipe, condition: Condition | None) -> None:
+    kinds = ", ".join(kind.__name__ for kind in recipe.conditions)
+    if not recipe.conditions and condition is not None:
+        known = [
+            name for name, other in _recipes().items() if isinstance(condition, other.conditions)
+        ]
+        raise ValueError(
+            f"{name} has no condition; variants conditioned on {condition!r}: "
+            f"{', '.join(sorted(known)) or 'none'}."
+        )
+    if recipe.conditions and not isinstance(condition, recipe.conditions):
+        got = "none was given" if condition is None else f"got {condition!r}"
+        raise ValueError(
+            f"{name} needs condition=, one of keras_gan.conditions ({kinds}), such as "
+            f"{_EXAMPLES.get(recipe.conditions[0], kinds)}; {got}."
+        )
 
 
 def _recipes() -> dict[str, Recipe]:

@@ -1,5 +1,7 @@
 """What a preset may not do: run code, or fill the memory."""
 
+import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +52,16 @@ def check_size(networks: dict[str, keras.Model], weights: Path) -> None:
     size = weights.stat().st_size
     if count > size:
         raise ValueError(f"its networks have {count:,} weights, its file of weights {size:,} bytes")
+
+
+def check_examples(path: Path, *shapes: tuple) -> None:
+    """Checks that a file of examples is not too large once unpacked.
+
+    Raises:
+        ValueError: If it holds more than 64 float32 arrays of the shapes.
+    """
+    with zipfile.ZipFile(path) as file:
+        size = sum(member.file_size for member in file.infolist())
+    allowed = 64 * 4 * sum(math.prod(shape) for shape in shapes) + 4096
+    if size > allowed:
+        raise ValueError(f"it unpacks to {size:,} bytes, more than examples take")
