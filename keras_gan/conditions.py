@@ -55,7 +55,7 @@ class Condition:
             TypeError: For other types.
         """
 
-    def tensor(self, real, values, uniform: Callable[[tuple], Any]):
+    def tensor(self, real, values, uniform: Callable[[tuple], Any] | None):
         """Returns the conditions of a batch, float32 `(batch, *shape)`, inside the step.
 
         Args:

@@ -93,8 +93,9 @@ class GAN(engine.Trainer, keras.Model):
         _refuse(kwargs)
         super().__init__(name=name)
         self.shapes = gan_shapes(generator, discriminator, conditions.get(condition))
-        self.latent_shape, self.sample_shape = self.shapes.latents, self.shapes.sample
-        self.condition = self.shapes.condition
+        self.latent_shape: Any = self.shapes.latents
+        self.sample_shape = self.shapes.sample
+        self.condition: Any = self.shapes.condition
         # One that was inferred is known for sure when the first data has come.
         self.condition_is_given = condition is not None
         # Of a condition that is an image: a few pairs of samples and conditions, kept for people.

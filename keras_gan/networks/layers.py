@@ -36,14 +36,14 @@ class BatchNormalization(layers.BatchNormalization):
         return ops.cast(y, self.compute_dtype)
 
 
-def check_shape(image_shape: tuple[int, int, int]) -> None:
-    """Raises ValueError unless the shape is that of images of at least 8×8."""
+def check_shape(image_shape: tuple[int, int, int], smallest: int = 8) -> None:
+    """Raises ValueError unless the shape is that of images of at least a size, 8×8 by default."""
     shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else ()
     whole = len(shape) == 3 and all(isinstance(n, int) for n in shape)
-    if not whole or min(shape[:2]) < 8 or shape[2] < 1:
+    if not whole or min(shape[:2]) < smallest or shape[2] < 1:
         raise ValueError(
             "image_shape must be (height, width, channels), whole numbers with height and width "
-            f"of at least 8 and at least 1 channel; got {image_shape}."
+            f"of at least {smallest} and at least 1 channel; got {image_shape}."
         )
 
 

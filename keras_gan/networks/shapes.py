@@ -1,6 +1,6 @@
 """The shapes of a generator and a discriminator, checked against each other."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 
@@ -21,9 +21,9 @@ class Shapes(NamedTuple):
 
     latents: tuple | None
     sample: tuple
-    condition: Condition | None = None
-    generator_condition: tuple | None = None
-    discriminator_condition: tuple | None = None
+    condition: Any = None
+    generator_condition: Any = None
+    discriminator_condition: Any = None
 
 
 def gan_shapes(
