@@ -138,12 +138,12 @@ def test_learning_rate_of_both_survives(tmp_path):
 
 
 def test_metrics_that_would_come_back_different_are_left_out(tmp_path):
+    gan = tiny_gan()
     extractor = keras.Sequential(
-        [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(2)]
+        [keras.Input(gan.sample_shape), keras.layers.Flatten(), keras.layers.Dense(2)]
     )
     extractor.save(tmp_path / "extractor.keras")
     sources = (extractor, tmp_path / "extractor.keras")
-    gan = tiny_gan()
     gan.compile(metrics=[metrics.FrechetDistance(s, f"by_{i}") for i, s in enumerate(sources)])
     with pytest.warns(UserWarning, match="by_0 is not saved: its extractor"):
         gan.save_to_preset(tmp_path / "preset")
@@ -154,8 +154,8 @@ def test_metrics_that_would_come_back_different_are_left_out(tmp_path):
     bare.load_weights(tmp_path / "with.weights.h5")
     gan.load_weights(tmp_path / "with.weights.h5")
     copy = keras_gan.from_preset(tmp_path / "preset")
-    assert [metric.name for metric in copy.metrics[1:]] == ["by_1"]
-    real = pictures(8, SHAPE)
+    assert [metric.name for metric in copy.compiled_distances] == ["by_1"]
+    real = pictures(8, gan.sample_shape)
     scores = (model.evaluate(real, return_dict=True, verbose=0)["by_1"] for model in (gan, copy))
     assert next(scores) == pytest.approx(next(scores), rel=1e-4)
 
@@ -169,7 +169,7 @@ def test_loading_a_preset_fetches_no_extractor(tmp_path, monkeypatch):
     gan.save(tmp_path / "gan.keras")
     gan.load_weights(tmp_path / "preset" / "model.weights.h5")
     for load, name in ((keras_gan.from_preset, "preset"), (keras.saving.load_model, "gan.keras")):
-        assert load(tmp_path / name).generate(2).shape == (2, *SHAPE)
+        assert load(tmp_path / name).generate(2).shape == (2, *gan.sample_shape)
 
 
 def test_before_compile(tmp_path):
