@@ -14,7 +14,7 @@ from keras import ops
 
 import keras_gan
 from keras_gan import engine
-from keras_gan.datasets.batches import Batch, SeededBatches
+from keras_gan.datasets.batches import SeededBatches
 
 BACKEND = keras.backend.backend()
 torch_only = pytest.mark.skipif(BACKEND != "torch", reason="how torch alone compiles")
@@ -537,34 +537,29 @@ def test_eager_and_compiled_steps_draw_the_same_noise(steps, uncompiled):
         np.testing.assert_allclose(compiled, eager, atol=1e-4)
 
 
-class Conditional(keras_gan.GAN):
-    """Adds each sample's condition to it, as a network of two inputs would see both."""
-
-    def _batch(self, data):
-        data = data[0] if isinstance(data, tuple) else data
-        return Batch(data["samples"], data["labels"])
-
-    def _update_discriminator(self, batch):
-        labels = ops.cast(batch.condition, "float32")
-        return super()._update_discriminator(Batch(batch.samples + labels[:, None]))
+def joined(width, units):
+    """A network of a vector of some width and the class, one of three as a one-hot row."""
+    inputs = [keras.Input((width,)), keras.Input((3,))]
+    hidden = keras.layers.Dense(16, activation="relu")(keras.layers.Concatenate()(inputs))
+    return keras.Model(inputs, keras.layers.Dense(units)(hidden))
 
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_step_takes_the_condition(steps, uncompiled, monkeypatch):
     ends = []
-    gan = tiny()
-    for compiled, labels in ((False, np.arange(16)), (True, np.arange(16)), (True, np.zeros(16))):
+    for compiled, label in ((False, None), (True, None), (True, 0)):
         keras.utils.set_random_seed(0)
-        copy = keras.models.clone_model(gan.generator), keras.models.clone_model(gan.discriminator)
-        conditional = Conditional(*copy, discriminator_steps=steps)
-        conditional.compile(**sgd(), jit_compile=compiled, run_eagerly=not compiled)
-        data = {"samples": points(16), "labels": labels.astype("int32")}
+        networks = joined(4, 2), joined(2, 1)
+        gan = keras_gan.GAN(
+            *networks, condition=keras_gan.conditions.Labels(3), discriminator_steps=steps
+        )
+        gan.compile(**sgd(0.1), jit_compile=compiled, run_eagerly=not compiled)
+        labels = np.arange(16) % 3 if label is None else np.full(16, label)
         with monkeypatch.context() as patch:
-            patch.setattr("keras_gan.datasets.batches.checked", lambda x, *_: x)
-            without_chance(conditional, patch)
+            without_chance(gan, patch)
             for _ in range(3):
-                conditional.train_on_batch(data)
-        ends.append(conditional.get_weights())
+                gan.fit(points(16), labels, batch_size=16, verbose=0, shuffle=False)
+        ends.append(gan.get_weights())
     for eager, compiled in zip(*ends[:2], strict=True):
         np.testing.assert_allclose(compiled, eager, atol=1e-5)
     assert any(np.any(one != other) for one, other in zip(*ends[1:], strict=True))
