@@ -90,6 +90,7 @@ def _takes_condition(metric) -> bool:
 def _compared(gan, real: np.ndarray, generated: np.ndarray, condition) -> np.ndarray:
     """Returns the losses and mean logits of one batch, in the order of `NAMES`."""
     inputs = [gan.discriminator_inputs(samples, condition) for samples in (real, generated)]
+    inputs = keras.tree.map_structure(ops.convert_to_numpy, inputs)
     logits = [gan.discriminator.predict_on_batch(batch) for batch in inputs]
     real_logits, fake_logits = map(ops.convert_to_tensor, logits)
     loss = gan.adversarial_loss

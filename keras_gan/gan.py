@@ -704,7 +704,10 @@ class GAN(engine.Trainer, keras.Model):
 
     def _samples_of(self, latents, condition=None):
         size = len(condition if latents is None else latents)
-        inputs = self.generator_inputs(latents, condition)
+        # All of one kind, which Keras wants of the arrays of one network.
+        inputs = keras.tree.map_structure(
+            ops.convert_to_numpy, self.generator_inputs(latents, condition)
+        )
         # With TensorFlow's strategies for several devices, Keras gives all that each of them made.
         samples = self.completed(self._serving.predict_on_batch(inputs)[:size], condition)
         return ops.convert_to_numpy(samples).astype("float32")
