@@ -16,7 +16,7 @@ def unet_generator(
     dropout: float = 0.5,
     smallest: int = 4,
 ) -> keras.Model:
-    """Returns a U-Net for images of any size of at least 16×16.
+    """Returns a U-Net for images of any size of at least 8×8.
 
     Convolutions of stride 2 down to a small map, transposed ones up again, each joined with the map
     of its size from the way down, and at last with the condition itself. Instance normalization,
@@ -34,7 +34,7 @@ def unet_generator(
     Returns:
         A `keras.Model` from conditions to `(batch, height, width, channels)` in −1…1.
     """
-    check_shape(image_shape, smallest=16)
+    check_shape(image_shape)
     sizes = map_sizes(image_shape, smallest)
     inputs = keras.Input(condition_shape)
     x = _resized(inputs, *image_shape[:2])
@@ -65,14 +65,14 @@ def patch_discriminator(
     section 6.1.2.
 
     Args:
-        image_shape: `(height, width, channels)`, height and width at least 16.
+        image_shape: `(height, width, channels)`, height and width at least 8.
         condition_shape: The same of the condition, which is resized if it is of another size.
         filters: The width of the first map; it doubles with each layer, up to eight times.
 
     Returns:
         A `keras.Model` from `[images, conditions]` to logits `(batch, height, width, 1)`.
     """
-    check_shape(image_shape, smallest=16)
+    check_shape(image_shape)
     images, condition = keras.Input(image_shape), keras.Input(condition_shape)
     x = layers.Concatenate()([images, _resized(condition, *image_shape[:2])])
     halvings = min(3, int(math.log2(min(image_shape[:2]) / 4)))
