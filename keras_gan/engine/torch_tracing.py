@@ -40,7 +40,8 @@ def trace(function, variables, values, batch):
     names: list[str] = []
 
     def flat(*arguments):
-        values, tensors = arguments[: len(variables)], arguments[len(variables) :]
+        values = list(arguments[: len(variables)])
+        tensors = arguments[len(variables) :]
         outputs, [new] = pure_step(function, [variables], [values], type(batch)(*tensors))
         for old, value in zip(values, new, strict=True):
             if value is not old:
