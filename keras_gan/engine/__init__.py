@@ -37,7 +37,7 @@ if keras.backend.backend() == "jax":
         value_and_grad,
     )
 elif keras.backend.backend() == "tensorflow":
-    from keras_gan.engine.tensorflow import (
+    from keras_gan.engine.tensorflow import (  # type: ignore[assignment]
         Trainer,
         apply,
         batch_norm,
@@ -55,7 +55,7 @@ elif keras.backend.backend() == "tensorflow":
         value_and_grad,
     )
 elif keras.backend.backend() == "torch":
-    from keras_gan.engine.torch import (
+    from keras_gan.engine.torch import (  # type: ignore[assignment]
         Trainer,
         apply,
         batch_norm,
@@ -73,7 +73,7 @@ elif keras.backend.backend() == "torch":
         value_and_grad,
     )
 else:
-    from keras_gan.engine.inference import (
+    from keras_gan.engine.inference import (  # type: ignore[assignment]
         Trainer,
         apply,
         batch_norm,

@@ -75,7 +75,7 @@ def apply(optimizer, gradients, variables):
         optimizer.apply(gradients, variables)
         return
     # The user's optimizer under another class: all attributes are shared, nothing is assigned.
-    fused = object.__new__(_fused(type(optimizer)))  # type: ignore[arg-type]
+    fused = object.__new__(_fused(optimizer.__class__))
     object.__setattr__(fused, "__dict__", vars(optimizer))
     fused.apply(gradients, variables)
 

@@ -40,8 +40,9 @@ def trace(function, variables, values, batch):
     names: list[str] = []
 
     def flat(*arguments):
-        values, tensors = arguments[: len(variables)], arguments[len(variables) :]
-        outputs, [new] = pure_step(function, [variables], [list(values)], type(batch)(*tensors))
+        values = list(arguments[: len(variables)])
+        tensors = arguments[len(variables) :]
+        outputs, [new] = pure_step(function, [variables], [values], type(batch)(*tensors))
         for old, value in zip(values, new, strict=True):
             if value is not old:
                 old.copy_(value)
