@@ -111,6 +111,30 @@ def test_derivatives(name, scale):
         np.testing.assert_allclose(numpy(gradient) * n, derivative(x), 2e-5, 2e-6)
 
 
+@pytest.mark.parametrize("scale", EXTREMES.values(), ids=EXTREMES)
+@pytest.mark.parametrize("shape", [(-1, 1), (3, 11, 1, 1)], ids=["logits", "maps"])
+def test_the_relativistic_loss_compares_pairs_before_the_mean(scale, shape):
+    """Values and derivatives, times n: softplus of each fake logit minus its real one."""
+    real, fake = (x.reshape(shape) for x in logits(scale))
+    gaps = np.subtract(*double(fake, real))
+    loss, n = losses.get("relativistic"), real.size
+    real, fake = map(ops.convert_to_tensor, (real, fake))
+    sides = ((loss.discriminator, 1.0), (loss.generator, -1.0))
+    for side, sign in sides:
+        ours = side(real, fake)
+        np.testing.assert_allclose(numpy(ours), np.mean(softplus(sign * gaps)), 3e-6)
+        assert ours.shape == () and keras.backend.standardize_dtype(ours.dtype) == "float32"
+        slope = sign * sigmoid(sign * gaps)
+        of_real = engine.input_gradient(lambda x, side=side: side(x, fake), real)
+        of_fake = engine.input_gradient(lambda x, side=side: side(real, x), fake)
+        np.testing.assert_allclose(numpy(of_real) * n, -slope, 2e-5, 2e-6)
+        np.testing.assert_allclose(numpy(of_fake) * n, slope, 2e-5, 2e-6)
+    # Not the relativistic average: other pairs of the same logits have another loss.
+    assert abs(np.mean(softplus(gaps)) - softplus(gaps.mean())) > 0.1
+    halves = [ops.cast(x, "float16") for x in (np.full((2, 1), 2000.5), np.full((2, 1), 2000.0))]
+    assert float(numpy(loss.discriminator(*halves))) > 0.3  # float16 has no digits behind 2000.
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_bfloat16_logits_lose_nothing_but_their_own_rounding(name):
     # 300 logits near 100: summed in bfloat16 (8 bits) the mean would be off in the first digits.
