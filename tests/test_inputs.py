@@ -501,6 +501,7 @@ def test_activity_regularizer_of_the_discriminator_counts():
     np.testing.assert_allclose(history["g_loss"], plain["g_loss"], rtol=1e-5)
 
 
+@pytest.mark.full  # On JAX it takes most of a minute.
 def test_spectral_normalization():
     normalized = layers.SpectralNormalization(layers.Dense(4))
     discriminator = keras.Sequential([keras.Input((2,)), normalized, layers.Dense(1)])
