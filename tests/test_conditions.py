@@ -566,7 +566,8 @@ def test_export_takes_the_condition(condition, narrow, tmp_path):
     variant = "cgan" if isinstance(condition, Labels) else "pix2pix"
     gan = keras_gan.create_model(variant, SHAPE, condition=condition)
     gan.export(tmp_path / "exported", verbose=False)
-    served = tf.saved_model.load(tmp_path / "exported").serve
+    loaded = tf.saved_model.load(tmp_path / "exported")  # Its variables live as long as it does.
+    served = loaded.serve
     if variant == "cgan":
         inputs = [points(2, gan.latent_shape[0]), np.eye(3, dtype="float32")[:2]]
         expected = gan.predict(inputs, verbose=0)
