@@ -29,7 +29,7 @@ def frozen_copy(network: keras.Model) -> keras.Model:
     copy.build(network.input_shape)
     register_parameters(copy)
     copy.set_weights(network.get_weights())
-    copy.name = f"{network.name}_average"  # So that `summary` tells the two apart.
+    copy.name = f"{network.name}_average"  # So that `summary` shows which is which.
     copy.trainable = False
     return copy
 

@@ -477,7 +477,7 @@ def get(identifier: Any) -> Condition | None:
 
 
 def inferred(shape: tuple) -> Condition:
-    """Returns the condition that fits a network's input, as far as its shape tells."""
+    """Returns the condition that fits a network's input, as far as its shape shows it."""
     return Images(shape) if len(shape) == 3 else Vector(int(np.prod(shape)))
 
 

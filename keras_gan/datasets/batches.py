@@ -112,7 +112,7 @@ class SeededBatches(keras.utils.PyDataset):
         seed: Of the order.
         shuffle: Whether there is a new order for each pass over the samples.
         drop_remainder: Whether to leave out the samples that do not fill the last batch of a pass,
-            other ones each time, rather than give a smaller batch, which would be compiled anew.
+            other ones each time, rather than give a smaller batch, which would be compiled separately.
             With `steps` they are left out.
         keep_on_device: Whether to copy an array to the device once, and gather the batches there.
         condition: With an array, another one `(n, …)` of what each sample is conditioned on. An
@@ -347,7 +347,7 @@ def held_out(
         validation_data: What `GAN.fit` takes.
         sample_shape: The shape of one sample.
         condition: A `keras_gan.conditions.Condition`, or None.
-        endless_steps: `validation_steps` of `GAN.fit`: a generator may then go on for ever.
+        endless_steps: `validation_steps` of `GAN.fit`: a generator may then be endless.
 
     Raises:
         ValueError, TypeError: As `checked`.

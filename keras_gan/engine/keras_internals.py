@@ -176,7 +176,7 @@ def built_variables(optimizer: keras.optimizers.Optimizer, otherwise: list) -> l
     """Returns the variables that an optimizer was built with, in its order.
 
     `stateless_apply` takes the values of all of them, frozen ones included. Without Keras' list,
-    returns `otherwise`: training goes on as long as no layer is frozen after `compile`.
+    returns `otherwise`: training works as long as no layer is frozen after `compile`.
     """
     return getattr(optimizer, "_trainable_variables", otherwise)
 

@@ -164,7 +164,7 @@ def _on_device(batch):
 
 def _moved(part):
     if torch_device().startswith("cuda") and isinstance(part, torch.Tensor):
-        # A GPU copies from pinned memory while the host goes on. From pageable memory, the host
+        # A GPU copies from pinned memory while the host continues. From pageable memory, the host
         # would wait until the GPU has finished all steps before.
         part = part if part.is_cuda else part.pin_memory()
         return part.to(torch_device(), non_blocking=True)

@@ -101,7 +101,7 @@ class _Graph:
             self._bind(tensors)
         except Exception as error:
             # Whatever a user's layer does that cannot be compiled can be run. Our own mistakes are
-            # for us to mend.
+            # for us to fix.
             if self.gan.jit_compile is True and _is_mistake(error):
                 raise
             why = _reason(error, self.gan)

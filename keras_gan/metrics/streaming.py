@@ -81,7 +81,7 @@ class ImageMetric(keras.metrics.Metric):
         facts = [CACHE_FORMAT, real_key, fingerprint, self.title, self.options]
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         self._cache = home() / "statistics" / f"{key}.npz"
-        # An absent or damaged file is written anew.
+        # An absent or damaged file is written again.
         errors = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)
         with suppress(*errors), self._cache.open("rb") as file, np.load(file) as state:
             self._real.restore(state)
