@@ -112,7 +112,7 @@ class SeededBatches(keras.utils.PyDataset):
         seed: Of the order.
         shuffle: Whether there is a new order for each pass over the samples.
         drop_remainder: Whether to leave out the samples that do not fill the last batch of a pass,
-            other ones each time, rather than give a smaller batch, which would be compiled separately.
+            other ones each time. A smaller batch would be compiled separately.
             With `steps` they are left out.
         keep_on_device: Whether to copy an array to the device once, and gather the batches there.
         condition: With an array, another one `(n, …)` of what each sample is conditioned on. An
