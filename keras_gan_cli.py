@@ -194,6 +194,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train_options(add_command("train", "Train a variant and save it to a folder").add_argument)
     for name, help, add_options in (
         ("generate", "Generate images with a preset or run", _add_generate_options),
+        (
+            "translate",
+            "Enlarge, colour or repair images, as the model does",
+            _add_translate_options,
+        ),
         ("evaluate", "Compare generated images with real ones", _add_evaluate_options),
         ("download", "Download a preset (hf://user/repository or https://…)", None),
         ("info", "Show information about a preset or run", None),
@@ -211,6 +216,13 @@ DATA = {"required": True, "metavar": "NAME|FOLDER", "help": "a data set or a fol
 def _add_train_options(option):
     option("variant", metavar="VARIANT", help="the kind of GAN; `keras-gan list` shows them")
     option("--data", **DATA)
+    option(
+        "--condition",
+        type=_condition,
+        metavar="KIND",
+        help="what a conditional variant depends on: labels (subfolders are classes), "
+        "downscaled:4, masked or grayscale",
+    )
     option("--out", metavar="FOLDER", help="where to save the run; default: runs/VARIANT")
     option("--epochs", type=_whole_number(1), metavar="N", help="default: the variant's")
     option(
@@ -257,6 +269,19 @@ def _add_generate_options(option):
         help="a .png for a grid, a .npy for an array, or a folder for one file per image; "
         "default: grid.png",
     )
+    option("--class", dest="label", metavar="NAME|NUMBER", help="of a model that knows classes")
+    option(
+        "--per-class",
+        type=_whole_number(1),
+        metavar="N",
+        help="N images of each class, in a subfolder of --out for each",
+    )
+
+
+def _add_translate_options(option):
+    option("images", type=Path, metavar="IMAGE|FOLDER", help="an image, or a folder of images")
+    option("--mask", type=Path, metavar="IMAGE", help="white where a repairing model is to draw")
+    option("--out", type=Path, required=True, metavar="FILE|FOLDER", help="a .png, or a folder")
 
 
 def _add_evaluate_options(option):
@@ -291,6 +316,14 @@ def _whole_number(minimum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _condition(text):
+    if not re.fullmatch(r"labels|masked|grayscale|downscaled:\d+", text):
+        raise ArgumentTypeError(
+            f"must be labels, downscaled:FACTOR, masked or grayscale; got {text!r}"
+        )
+    return text
 
 
 def _image_size(text):

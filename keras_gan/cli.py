@@ -1,4 +1,4 @@
-"""The commands of `keras-gan`: list, train, generate, evaluate, download and info.
+"""The commands of `keras-gan`: list, train, generate, translate, evaluate, download and info.
 
 `keras_gan_cli` reads the arguments and imports this module once Keras' backend is set.
 """
@@ -10,17 +10,19 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_gan import datasets, engine, presets
+from keras_gan import conditions, datasets, engine, presets
 from keras_gan.callbacks import LinearDecay
-from keras_gan.datasets.batches import SeededBatches
+from keras_gan.conditions import Labels
+from keras_gan.datasets.batches import SeededBatches, as_batch
 from keras_gan.files import content_key, replacing
 from keras_gan.gan import GAN
-from keras_gan.images import image_grid, save_image
+from keras_gan.images import image_grid, sample_grid, save_image
 from keras_gan.metrics.report import default_metrics, report
 from keras_gan.runs import RunFolder, TimeLeft
 
@@ -46,6 +48,7 @@ def run(args: Namespace) -> int:
         "list": list_all,
         "train": train,
         "generate": generate,
+        "translate": translate,
         "evaluate": evaluate,
         "download": download,
         "info": info,
@@ -106,7 +109,7 @@ def train(args: Namespace) -> None:
     print(f"Training {args.variant} on {options['num_images']} images of {shape}.", flush=True)
     _fit(gan, run, held_out, options, done)
     print(f"Trained {args.variant}: {epochs} epochs, samples in {folder / 'samples.png'}")
-    _print_next_steps(args, epochs)
+    _print_next_steps(args, epochs, gan)
 
 
 def _prepare(options):
@@ -116,21 +119,28 @@ def _prepare(options):
     """
     variant, data, seed = options["variant"], options["data"], options["seed"]
     recipe = presets.get_recipe(variant)
-    # Single images: SeededBatches chooses which ones go together.
-    images: Any = datasets.open_images(data, options.get("image_size"), batch_size=1, seed=seed)
+    kind = options.get("condition") or ("labels" if Labels in recipe.conditions else None)
+    if recipe.conditions and kind is None:
+        raise CommandError(f"{variant} needs --condition downscaled:4, masked or grayscale.")
+    images, labels = _opened(
+        # Single images: SeededBatches chooses which ones go together.
+        data, options.get("image_size"), batch_size=1, seed=seed, labels=kind == "labels"
+    )  # fmt: skip
+    condition = kind and conditions.from_text(kind, _class_names(data, images))
     shape = tuple(getattr(images, "image_shape", None) or images.shape[1:])
     held_out = metrics = None
     if options.get("score"):
-        held_out = _held_out(data, shape)
+        held_out = _held_out(data, shape, kind == "labels")
         metrics = default_metrics(shape)[:1]
-    gan = presets.create_model(variant, shape, seed, metrics)
+    gan = presets.create_model(variant, shape, seed, metrics, condition)
     steps = gan.discriminator_steps
     if len(images) < steps:
         raise CommandError(f"{data} has {len(images)} images; {variant} needs at least {steps}.")
     size = options.get("batch_size") or recipe.batch_size
     batches = SeededBatches(
-        images, size * steps, options.get("steps_per_epoch"), seed, drop_remainder=True
-    )
+        images, size * steps, options.get("steps_per_epoch"), seed, drop_remainder=True,
+        condition=labels,
+    )  # fmt: skip
     resolved = {
         **_data_facts(options, images, shape),
         "batch_size": size,
@@ -143,11 +153,26 @@ def _prepare(options):
     return gan, batches, held_out, options | resolved
 
 
-def _held_out(data, shape):
-    images = _splits(data, shape, SCORED)[1][:SCORED]
+def _opened(data, *args, **options):
+    """Returns images, an array or a folder, and the labels of an array; None for none."""
+    opened = datasets.open_images(data, *args, **options)
+    return opened if isinstance(opened, tuple) else (opened, None)
+
+
+def _class_names(data, images):
+    """Returns the names of the classes of a set or a folder; None if it has none."""
+    if data not in datasets.list_datasets():
+        return getattr(images, "class_names", None)
+    with contextlib.suppress(ValueError):  # Not all sets have classes.
+        return datasets.class_names(data)
+    return None
+
+
+def _held_out(data, shape, with_labels):
+    images, labels = _splits(data, shape, SCORED, with_labels)[1]
     if len(images) < 2:
         raise CommandError(f"{data} has too few images for --score, which needs at least 4.")
-    return images
+    return images[:SCORED] if labels is None else (images[:SCORED], labels[:SCORED])
 
 
 def _data_facts(options, images, shape):
@@ -207,13 +232,19 @@ def _fit(gan: GAN, run: RunFolder, held_out, options, done):
         )
 
 
-def _print_next_steps(args, epochs):
+def _print_next_steps(args, epochs, gan):
     """Prints commands to try after a training, ready to copy."""
     data, out = shlex.quote(args.data), shlex.quote(str(args.out))
     train_again = f"{args.program} train {shlex.quote(args.variant)}"
+    train_again += f" --condition {args.condition}" if args.condition else ""
     steps = {
         "Generate more images": f"{args.program} generate {out} --num 100 --out more.png",
         "Score them against real images": f"{args.program} evaluate {out} --data {data}",
+    }
+    if gan.condition is not None and gan.condition.is_image:
+        translated = f"{args.program} translate {out} FOLDER --out translated"
+        steps = {"Translate a folder of images": translated}
+    steps |= {
         "Train longer": f"{train_again} --data {data} --out {out} --epochs {2 * epochs} --resume",
         "Train on a folder of your own images": f"{train_again} --data FOLDER --out runs/mine",
     }
@@ -228,10 +259,76 @@ def _print_next_steps(args, epochs):
 def generate(args: Namespace) -> None:
     """Writes generated images as one grid, as an array, or as one file each."""
     gan = _open(args.preset)
-    images = gan.generate(args.num, seed=args.seed)
     with _errors_in_one_line():
-        _write_images(args.out, images)
-    print(f"{args.num} images are in {args.out}")
+        if args.per_class:
+            count = _write_classes(gan, args)
+        elif args.label is None and args.out.suffix == ".png" and gan.condition is not None:
+            count = _write_grid(gan, args)
+        else:
+            wanted = {} if args.label is None else {"condition": _class_of(gan, args.label)}
+            images = gan.generate(args.num, seed=args.seed, **wanted)
+            _write_images(args.out, images)
+            count = len(images)
+    print(f"{count} images are in {args.out}")
+
+
+def _write_grid(gan, args):
+    """Writes a grid of a conditional model, a row for each class; returns the number of images."""
+    grid = sample_grid(gan, args.num, args.seed)
+    if grid is None or gan.condition.is_image:
+        raise CommandError(f"{args.preset} makes images from others; use keras-gan translate.")
+    save_image(args.out, grid)
+    return gan.condition.count * max(8, args.num // gan.condition.count)
+
+
+def _write_classes(gan, args):
+    """Writes so many images of each class into a subfolder each; returns their number."""
+    if args.out.suffix:
+        raise CommandError("--per-class writes a folder for each class: give --out FOLDER.")
+    labels = _labels(gan)
+    for number, name in enumerate(labels.class_names):
+        images = gan.generate(args.per_class, condition=number, seed=args.seed)
+        folder = args.out / name.replace("/", "-")
+        folder.mkdir(parents=True, exist_ok=True)  # A dot in its name is no ending then.
+        _write_images(folder, images)
+    return args.per_class * labels.count
+
+
+def _labels(gan) -> Labels:
+    if not isinstance(gan.condition, Labels):
+        raise CommandError("this model knows no classes; leave out --class and --per-class.")
+    return gan.condition
+
+
+def _class_of(gan, text: str) -> int:
+    """Returns the number of a class that is given by its name or number."""
+    labels = _labels(gan)
+    if text.isdecimal() and text not in labels.class_names and int(text) < labels.count:
+        return int(text)
+    return labels.number(text)
+
+
+# Translate.
+
+
+def translate(args: Namespace) -> None:
+    """Writes what a model makes of images: one for one, or a folder for a folder."""
+    gan = _open(args.preset)
+    with _errors_in_one_line():
+        if gan.condition is None or not gan.condition.is_image:
+            raise CommandError(f"{args.preset} makes nothing of images; use keras-gan generate.")
+        shape, masked = gan.condition.shape, isinstance(gan.condition, conditions.Masked)
+        shape = (*shape[:2], shape[2] - 1) if masked else shape
+        many = args.images.is_dir()
+        paths = [Path(p) for p in datasets.image_files(args.images)] if many else [args.images]
+        mask = args.mask and datasets.read_image(args.mask, (*shape[:2], 1))[..., 0] > 127
+        if not paths:
+            raise CommandError(f"{args.images} contains no images.")
+        for path in paths:
+            image = gan.translate(datasets.read_image(path, shape), mask)
+            name = path.with_suffix(".png").name
+            save_image(args.out / name if many else args.out, image_grid(image[None]))
+    print(f"{len(paths)} images are in {args.out}")
 
 
 def _write_images(out, images):
@@ -258,9 +355,11 @@ def _write_images(out, images):
 def evaluate(args: Namespace) -> None:
     """Prints the scores of generated images, beside those that real images reach."""
     gan = _open(args.preset)
+    if gan.condition is not None and not isinstance(gan.condition, Labels):
+        raise CommandError(f"evaluate scores what is generated from latents; see {args.preset}.")
     with _errors_in_one_line():
         count, seeds = args.num_images, range(args.seeds)
-        real, held_out = _splits(args.data, gan.sample_shape, count)
+        (real, _), (held_out, _) = _splits(args.data, gan.sample_shape, count)
         metrics = default_metrics(gan.sample_shape, args.extractor)
         scores = report(gan, real, held_out, metrics, count, seeds, verbose=int(not args.json))
     about = {"preset": args.preset, "data": args.data, "backend": keras.backend.backend()}
@@ -273,21 +372,27 @@ def evaluate(args: Namespace) -> None:
     print(f"{count} generated images, {args.seeds} seeds, against {len(real)} real images.")
 
 
-def _splits(data, image_shape, limit):
-    """Returns two arrays of real images: the train and test splits, or else two halves.
+def _splits(data, image_shape, limit, with_labels=False):
+    """Returns two pairs of real images and labels: train and test splits, or else two halves.
 
-    A folder may not fit into memory: of its images, each half has at most `limit`.
+    A folder may not fit into memory: of its images, each half has at most `limit`. Without labels,
+    these are None.
     """
-    size, channels = image_shape[:2], image_shape[2]
-    real: Any = datasets.open_images(data, size, channels)
+    shape = image_shape[:2], image_shape[2]
+    real, labels = _opened(data, *shape, labels=with_labels)
     if isinstance(real, np.ndarray):
-        held_out: Any = datasets.open_images(data, size, channels, split="test")
-        if not np.array_equal(real[:64], held_out[:64]):  # fashion_mnist_10k has only one split.
-            return real, held_out
+        held_out = _opened(data, *shape, split="test", labels=with_labels)
+        if not np.array_equal(real[:64], held_out[0][:64]):  # Some sets have only one split.
+            return (real, labels), held_out
     else:
-        batches = range(min(len(real), -(-2 * limit // real.batch_size)))
-        real = np.concatenate([real[i] for i in batches])[: 2 * limit]
-    return real[::2], real[1::2]
+        count = range(min(len(real), -(-2 * limit // real.batch_size)))
+        read = [as_batch(real[i], conditional=True) for i in count]
+        real, labels = (
+            None if column[0] is None else np.concatenate(column)[: 2 * limit]
+            for column in zip(*read, strict=True)
+        )
+    halves = slice(0, None, 2), slice(1, None, 2)
+    return tuple((real[half], None if labels is None else labels[half]) for half in halves)
 
 
 # Download and info.
@@ -307,6 +412,7 @@ def info(args: Namespace) -> None:
         "preset": args.preset,
         "sample shape": gan.sample_shape,
         "latent shape": gan.latent_shape,
+        "condition": gan.condition,
         "generator weights": f"{gan.generator.count_params():,}",
         "discriminator weights": f"{gan.discriminator.count_params():,}",
     }

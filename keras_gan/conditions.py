@@ -476,6 +476,30 @@ def get(identifier: Any) -> Condition | None:
     return identifier
 
 
+def from_text(text: str, class_names: Sequence[str] | int | None) -> Condition:
+    """Returns the condition that the command line names: `labels`, `downscaled:4` and so on.
+
+    Args:
+        text: `labels`, `downscaled:FACTOR`, `masked` or `grayscale`.
+        class_names: The names of the data's classes, or their number; None if it has none.
+
+    Raises:
+        ValueError: For anything else, and for labels of data that has no classes.
+    """
+    kind, _, factor = text.partition(":")
+    if kind == "labels" and class_names is None:
+        raise ValueError("the data has no classes; give a folder whose subfolders are classes.")
+    makers: dict[str, Callable[[], Condition]] = {
+        "labels": lambda: Labels(class_names),  # type: ignore[arg-type]
+        "downscaled": lambda: Downscaled(int(factor or 4)),
+        "masked": Masked,
+        "grayscale": Grayscale,
+    }
+    if kind not in makers:
+        raise ValueError(f"There is no condition {closest(kind, makers)}")
+    return makers[kind]()
+
+
 def inferred(shape: tuple) -> Condition:
     """Returns the condition that fits a network's input, as far as its shape shows it."""
     return Images(shape) if len(shape) == 3 else Vector(int(np.prod(shape)))

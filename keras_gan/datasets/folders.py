@@ -95,7 +95,7 @@ class ImageFolder(keras.utils.PyDataset):
         # Decoding every file here would take as long as an epoch, an hour for some folders. So only
         # the headers are read, and one image is decoded. A file that turns out to be damaged later
         # is replaced, not left out, because the number of batches must not change during `fit`.
-        self._paths = [path for path in _image_files(self.folder) if _has_image_header(path)]
+        self._paths = [path for path in image_files(self.folder) if _has_image_header(path)]
         self.num_images = len(self._paths)
         self.class_names: list[str] | None = None
         if labels:
@@ -149,7 +149,7 @@ class ImageFolder(keras.utils.PyDataset):
         while len(self._damaged) < self.num_images:
             if number not in self._damaged:
                 try:
-                    return _read_image(self._paths[number], self.image_shape), number
+                    return read_image(self._paths[number], self.image_shape), number
                 except Exception as error:  # A damaged file makes Pillow raise nearly anything.
                     self._damaged.add(number)
                     _warn_skipped(self._paths[number], error)
@@ -160,7 +160,7 @@ class ImageFolder(keras.utils.PyDataset):
         )
 
 
-def _image_files(folder: str) -> list[str]:
+def image_files(folder: str) -> list[str]:
     """Returns the paths of the images under a folder, sorted: the disk's own order varies."""
     if not os.path.exists(folder):
         raise FileNotFoundError(f"The folder of images {folder!r} does not exist.")
@@ -200,7 +200,7 @@ def _warn_skipped(path: str, error: Exception) -> None:
     warnings.warn(f"{path} is skipped: it cannot be read as an image ({error}).", stacklevel=3)
 
 
-def _read_image(path: str, shape: ImageShape) -> np.ndarray:
+def read_image(path: str, shape: ImageShape) -> np.ndarray:
     """Decodes a file to a `uint8` array of a shape."""
     from PIL import Image, ImageOps
 
