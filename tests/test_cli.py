@@ -660,12 +660,7 @@ def test_the_option_sets_the_backend(run, tmp_path):
     out, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
     assert out == f"1 images are in {tmp_path / 'one.npy'}\n"
-<<<<<<< HEAD
-    np.testing.assert_array_equal(
-        np.load(tmp_path / "one.npy"), from_preset(run[0]).generate(1, seed=0)
-    )
-=======
-    np.testing.assert_array_equal(np.load(tmp_path / "one.npy"), from_preset(run[0]).generate(1, 0))
+    np.testing.assert_array_equal(np.load(tmp_path / "one.npy"), from_preset(run[0]).generate(1, seed=0))
 
 
 # Conditions.
@@ -760,4 +755,3 @@ def test_repairing_leaves_the_rest(photos, conditional, tmp_path):
     after = np.asarray(Image.open(tmp_path / "repaired.png"))
     np.testing.assert_array_equal(after[mask == 0], before[mask == 0])
     assert np.any(after[mask > 0] != before[mask > 0])
->>>>>>> conditions
