@@ -191,6 +191,32 @@ def test_replicas_apply_the_mean_of_their_gradients():
     assert (sgd, adam) == ("[0.5, 0.5] 0.5", "[0.75, 0.75] 0.5")
 
 
+FIT = """
+import sys, contextlib
+import numpy as np
+import tensorflow as tf
+count = int(sys.argv[1])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, count * [tf.config.LogicalDeviceConfiguration()])
+import keras
+from conftest import fit, mlp_gan
+
+keras.utils.set_random_seed(0)
+with tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)]).scope():
+    gan = mlp_gan()
+    gan.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
+print(fit(gan, np.ones((16, 2), "float32"), batch_size=8)["d_real"][0])
+"""
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's replicas")
+def test_replicas_report_means():
+    # The logit of a real sample that is always the same, and of weights that stay.
+    tests = str(ROOT / "tests")
+    one, two = (float(python("tensorflow", "-c", FIT, n, cwd=tests).split()[-1]) for n in (1, 2))
+    assert two == pytest.approx(one, rel=1e-5) and one != 0
+
+
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's sparse gradients")
 def test_replicas_with_sparse_gradients(monkeypatch):
     import tensorflow as tf
