@@ -11,7 +11,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -321,11 +320,11 @@ def translate(args: Namespace) -> None:
         shape = (*shape[:2], shape[2] - 1) if masked else shape
         many = args.images.is_dir()
         paths = [Path(p) for p in datasets.image_files(args.images)] if many else [args.images]
-        mask = args.mask and datasets.read_image(args.mask, (*shape[:2], 1))[..., 0] > 127
+        mask = args.mask and datasets.read_image(str(args.mask), (*shape[:2], 1))[..., 0] > 127
         if not paths:
             raise CommandError(f"{args.images} contains no images.")
         for path in paths:
-            image = gan.translate(datasets.read_image(path, shape), mask)
+            image = gan.translate(datasets.read_image(str(path), shape), mask)
             name = path.with_suffix(".png").name
             save_image(args.out / name if many else args.out, image_grid(image[None]))
     print(f"{len(paths)} images are in {args.out}")

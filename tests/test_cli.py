@@ -660,7 +660,9 @@ def test_the_option_sets_the_backend(run, tmp_path):
     out, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
     assert out == f"1 images are in {tmp_path / 'one.npy'}\n"
-    np.testing.assert_array_equal(np.load(tmp_path / "one.npy"), from_preset(run[0]).generate(1, seed=0))
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "one.npy"), from_preset(run[0]).generate(1, seed=0)
+    )
 
 
 # Conditions.

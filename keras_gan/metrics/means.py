@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_gan import engine
+
 
 class StepMeans(keras.metrics.Metric):
     """Means of several scalars per step, kept in one vector: one update instead of many."""
@@ -15,7 +17,9 @@ class StepMeans(keras.metrics.Metric):
         self.totals = self.add_variable((len(names) + 1,), "zeros", name="totals")
 
     def update_state(self, values):
-        self.totals.assign_add(ops.stack([*values, ops.ones_like(values[0])]))
+        # TensorFlow sums over replicas, whose values are shares of the mean: the count is one too.
+        [step] = engine.mean_over_devices([ops.ones_like(values[0])])
+        self.totals.assign_add(ops.stack([*values, step]))
 
     def result(self):
         means = self.totals[:-1] / ops.maximum(self.totals[-1], 1.0)
