@@ -125,7 +125,8 @@ def _prepare(options):
         # Single images: SeededBatches chooses which ones go together.
         data, options.get("image_size"), batch_size=1, seed=seed, labels=kind == "labels"
     )  # fmt: skip
-    condition = kind and conditions.from_text(kind, _class_names(data, images))
+    names = _class_names(data, images)
+    condition = conditions.from_text(kind, names) if kind else None
     shape = tuple(getattr(images, "image_shape", None) or images.shape[1:])
     held_out = metrics = None
     if options.get("score"):
