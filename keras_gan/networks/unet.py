@@ -3,7 +3,7 @@
 import math
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from keras_gan.networks.layers import LAYOUT, check_shape
 from keras_gan.networks.sizes import cropped, map_sizes
@@ -100,4 +100,31 @@ def _resized(x, height: int, width: int):
     if height % rows == 0 and width % columns == 0:
         factors = (height // rows, width // columns)
         return layers.UpSampling2D(factors, interpolation="bilinear", **LAYOUT)(x)
-    return layers.Resizing(height, width, **LAYOUT)(x)
+    return Resize(height, width)(x)
+
+
+@keras.saving.register_keras_serializable(package="keras_gan")
+class Resize(layers.Layer):
+    """Resizes maps `(batch, height, width, channels)` bilinearly.
+
+    Keras' own layer needs TensorFlow, whatever the backend.
+
+    Args:
+        height: Height of the result.
+        width: Width of the result.
+    """
+
+    def __init__(self, height: int, width: int, **kwargs):
+        super().__init__(**kwargs)
+        self.size = height, width
+
+    def call(self, inputs):
+        return ops.image.resize(
+            inputs, self.size, interpolation="bilinear", data_format="channels_last"
+        )
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.size, input_shape[-1])
+
+    def get_config(self):
+        return super().get_config() | {"height": self.size[0], "width": self.size[1]}
