@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from keras_gan.networks.conditional import conditioned, inputs_of, projected
 from keras_gan.networks.layers import LAYOUT, BatchNormalization, check_shape
@@ -111,9 +111,7 @@ def sn_discriminator(
         x = spectral_block(x, width, halve=True, first=i == 0)
     x = spectral_block(x, widths[-1], halve=False)
     x = layers.ReLU()(x)
-    # The paper sums over the map: the mean, times the number of places.
-    places = float(x.shape[1] * x.shape[2])
-    x = layers.Rescaling(places)(layers.GlobalAveragePooling2D(**LAYOUT)(x))
+    x = GlobalSumPooling()(x)
     logits = SpectralNormalization(layers.Dense(1, dtype="float32"))(x)
     if condition is not None:
         logits = projected(logits, x, condition)
@@ -251,3 +249,14 @@ def plain_block(x, blocks: int):
 def _widths(filters: int, sizes: int) -> list[int]:
     """Returns the widths of maps, from the largest map down."""
     return [filters * min(2**i, 8) for i in range(sizes)]
+
+
+@keras.saving.register_keras_serializable(package="keras_gan")
+class GlobalSumPooling(layers.Layer):
+    """Sums maps `(batch, height, width, channels)` over their places: `(batch, channels)`."""
+
+    def call(self, inputs):
+        return ops.sum(inputs, axis=(1, 2))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
