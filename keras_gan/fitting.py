@@ -1,0 +1,190 @@
+"""Fitting and evaluating: from what users give to batches in Keras' loop."""
+
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gan import conditions, engine, evaluation
+from keras_gan.callbacks import Seeded, adapt_callbacks
+from keras_gan.datasets import batches
+from keras_gan.datasets.batches import Batch, SeededBatches
+from keras_gan.networks.shapes import known_classes
+
+EXAMPLES = 8
+
+
+class Fitting(keras.Model):
+    """The methods of `GAN` that take data: `fit`, `evaluate` and their like."""
+
+    condition: Any
+    condition_is_given: bool
+    examples: Batch | None
+
+    def fit(
+        self, x=None, y=None, batch_size=None, epochs=1, *, callbacks=None, validation_split=0.0,
+        validation_data=None, shuffle=True, keep_on_device="auto", steps_per_epoch=None, **kwargs,
+    ):  # fmt: skip
+        """Trains both networks; like `keras.Model.fit`, with samples and what they depend on.
+
+        Args:
+            x: Real samples: an array `(n, *sample_shape)`, images as uint8 in 0…255 or floats in
+                −1…1; or a `tf.data.Dataset`, torch `DataLoader`, `keras.utils.PyDataset`, Grain
+                loader or generator of batches, of samples alone or `(samples, conditions)`.
+            y: What samples in an array are conditioned on, for a `condition` that comes with the
+                data: labels `(n,)` or one-hot rows `(n, classes)`, vectors or images.
+            batch_size: Samples per step for arrays, split over the discriminator steps: with 5 of
+                them, `batch_size=320` gives each 64. Defaults to 32 per discriminator step.
+            epochs: As in Keras; so are `callbacks`, `validation_split`, `steps_per_epoch` and what
+                is not named here.
+            validation_data: Held-out real samples, for `evaluate` at the end of each epoch, with
+                their conditions as a pair, or a loader of batches of both.
+            shuffle: Whether to draw a new order of an array at each epoch. The order follows from
+                the seed and the number of epochs trained, on every backend.
+            keep_on_device: Whether an array is copied to the device once and gathered there, on
+                JAX and torch; `"auto"` does so on an accelerator if it takes at most a quarter of
+                the free memory.
+
+        Returns:
+            A `keras.callbacks.History` with `d_loss` and `g_loss` (terms included), the mean
+            logits `d_real` and `d_fake`, each term, weighted, under its name, and `val_…` of all
+            that `evaluate` returns.
+
+        Raises:
+            ValueError: Before the first step, for samples that do not fit.
+        """
+        if any(kwargs.get(name) is not None for name in ("sample_weight", "class_weight")):
+            raise ValueError("A GAN has no targets, and so no weights of samples or classes.")
+        if not engine.TRAINS:
+            super().fit()  # Raises: the backend has no gradients.
+        if not self.compiled:
+            raise ValueError("Call compile() before fit(); it sets the two optimizers.")
+        x = self._with_known_condition(x, y)
+        x, y = self._checked(x, y, self.discriminator_steps)
+        if self.condition is not None and kwargs.get("verbose", "auto") != 0:
+            print(self.condition.counts(y))
+        if hasattr(x, "shape"):
+            batch_size = 32 * self.discriminator_steps if batch_size is None else batch_size
+            if not 0 <= validation_split < 1:
+                raise ValueError(f"validation_split must be in [0, 1); got {validation_split}.")
+            if validation_split and validation_data is None:
+                kept = int(len(x) * (1.0 - validation_split))
+                (x, y), (x_held_out, y_held_out) = batches.divided(Batch(x, y), kept)
+                validation_data = x_held_out if y is None else (x_held_out, y_held_out)
+                validation_split = 0.0
+            batches.check_size(min(batch_size, len(x)), self.discriminator_steps)
+            if keep_on_device == "auto":
+                keep_on_device = batches.fits_on_device(x, y)
+            elif keep_on_device and engine.loader:
+                raise ValueError("keep_on_device=True is for JAX and torch; leave it at 'auto'.")
+            x = SeededBatches(
+                x, batch_size, steps_per_epoch, self._data_seed(), shuffle=shuffle,
+                keep_on_device=keep_on_device, condition=y,
+            )  # fmt: skip
+            steps_per_epoch = None
+        elif keep_on_device is True:
+            raise ValueError(
+                f"keep_on_device=True keeps an array on the device; got {type(x).__name__}. "
+                "Leave it at 'auto'."
+            )
+        if self.condition is not None and self.condition.is_image and self.examples is None:
+            x = self._with_examples(x)
+        if validation_data is not None:
+            steps = kwargs.get("validation_steps")
+            validation_data = batches.held_out(
+                validation_data, self.sample_shape, self.condition, steps
+            )
+            kwargs.setdefault("validation_batch_size", batch_size)
+            evaluation.begin_metrics(self)  # What they need is fetched before the training.
+        seeded = Seeded(self, x)
+        if seeded.loader is not None:
+            shuffle = False  # They shuffle the samples; Keras would shuffle the batches as well.
+        if engine.loader and getattr(x, "is_array", False):
+            x = engine.loader(x)
+        callbacks = adapt_callbacks(callbacks, kwargs.get("verbose", "auto"))
+        return super().fit(
+            x, epochs=epochs, shuffle=shuffle, callbacks=[seeded, *callbacks],
+            validation_split=validation_split, validation_data=validation_data,
+            steps_per_epoch=steps_per_epoch, **kwargs,
+        )  # fmt: skip
+
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", *, steps=None, callbacks=None,
+        return_dict=False, seed=0, **kwargs,
+    ):  # fmt: skip
+        """Compares held-out real samples with as many generated ones.
+
+        Args:
+            x: Real samples, as for `fit`.
+            y: What samples in an array are conditioned on, as for `fit`.
+            batch_size: Samples per batch for arrays; defaults to 64.
+            verbose: As in Keras: whether to show a progress bar.
+            steps: The number of batches; all by default.
+            callbacks: Keras callbacks or a `CallbackList`.
+            return_dict: Whether to return a dict rather than a list in its order.
+            seed: Seed of the latents; the same seed compares the same latents each time.
+
+        Returns:
+            `d_loss` and `g_loss` (without terms), `d_real` and `d_fake` of the networks at rest
+            (no dropout, moving averages used), then the compiled metrics' results.
+        """
+        if not kwargs.pop("_use_cached_eval_dataset", False):
+            x, y = self._checked(x, y)
+        if unknown := [name for name, value in kwargs.items() if value is not None]:
+            raise TypeError(f"evaluate does not take {', '.join(unknown)}.")
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = partial(_callback_list, self, callbacks, verbose)
+        logs = evaluation.evaluate(self, x, y, batch_size or 64, steps, callbacks, seed)
+        return logs if return_dict else list(logs.values())
+
+    def _checked(self, x, y=None, steps: int = 1):
+        """Returns samples and conditions after looking at them; see `batches.checked`."""
+        return batches.checked(x, self.sample_shape, steps, y, self.condition)
+
+    def _with_known_condition(self, x, y):
+        """Makes an inferred condition that of the data; returns the samples or their loader."""
+        if self.condition is None or self.condition_is_given or self.condition.is_image:
+            return x
+        x, first = batches.first_batch(x, y)
+        if (values := first.condition) is not None:
+            shape = self.shapes.generator_condition
+            classes = known_classes(self.generator, self.discriminator)
+            self.condition = conditions.refined(shape, values, classes, whole=y is not None)
+            self.condition_is_given, self._trained = True, None
+        return x
+
+    def _with_examples(self, x):
+        """Keeps the first samples and their conditions; returns the samples' loader."""
+        x, first = batches.first_batch(x, None)
+        kept, _ = batches.divided(first, EXAMPLES)
+        uniform = evaluation.uniform(np.random.default_rng(0))
+        kept = batches.prepared(
+            Batch(*(None if part is None else ops.convert_to_tensor(part) for part in kept)),
+            self.sample_shape, self.condition, uniform,
+        )  # fmt: skip
+        self.examples = Batch(*map(ops.convert_to_numpy, kept))
+        return x
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        x, y = self._checked(self._with_known_condition(x, y), y, self.discriminator_steps)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Evaluates one batch."""
+        options = {"return_dict": return_dict, "sample_weight": sample_weight}
+        return self.evaluate(x, y, batch_size=len(x), verbose=0, **options)
+
+    def _flatten_metrics_in_order(self, logs):
+        return [logs[name] for name in self.step_means.names]  # In that of `evaluate`.
+
+    def _data_seed(self) -> int:
+        """Returns the seed of the data's order: the one that the noise started from."""
+        return int(ops.convert_to_numpy(self.noise.state)[0])
+
+
+def _callback_list(gan, callbacks, verbose, steps):
+    return keras.callbacks.CallbackList(
+        callbacks, add_progbar=verbose != 0, verbose=verbose, model=gan, epochs=1, steps=steps
+    )
