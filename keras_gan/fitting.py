@@ -74,14 +74,17 @@ class Fitting(keras.Model):
                 (x, y), (x_held_out, y_held_out) = batches.divided(Batch(x, y), kept)
                 validation_data = x_held_out if y is None else (x_held_out, y_held_out)
                 validation_split = 0.0
-            batches.check_size(min(batch_size, len(x)), self.discriminator_steps)
+            batch_size = min(batch_size, len(x))
+            batches.check_size(batch_size, self.discriminator_steps)
+            rest = 0 if steps_per_epoch else len(x) % batch_size
+            drop_remainder = self.check_shares(batch_size, rest)
             if keep_on_device == "auto":
                 keep_on_device = batches.fits_on_device(x, y)
             elif keep_on_device and engine.loader:
                 raise ValueError("keep_on_device=True is for JAX and torch; leave it at 'auto'.")
             x = SeededBatches(
                 x, batch_size, steps_per_epoch, self._data_seed(), shuffle=shuffle,
-                keep_on_device=keep_on_device, condition=y,
+                drop_remainder=drop_remainder, keep_on_device=keep_on_device, condition=y,
             )  # fmt: skip
             steps_per_epoch = None
         elif keep_on_device is True:
@@ -89,6 +92,10 @@ class Fitting(keras.Model):
                 f"keep_on_device=True keeps an array on the device; got {type(x).__name__}. "
                 "Leave it at 'auto'."
             )
+        else:
+            x, sizes = batches.known_sizes(x, with_last=self.devices > 1)
+            if self.check_shares(*sizes):
+                self.check_shares(sizes[1], 0)  # Only of an array can it be left out.
         if self.condition is not None and self.condition.is_image and self.examples is None:
             x = self._with_examples(x)
         if validation_data is not None:
@@ -169,6 +176,7 @@ class Fitting(keras.Model):
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
         x, y = self._checked(self._with_known_condition(x, y), y, self.discriminator_steps)
+        self.check_shares(len(x), 0)
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):

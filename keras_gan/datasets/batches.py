@@ -312,6 +312,18 @@ def first_batch(x, y) -> tuple[Any, Batch]:
     return x, Batch(None) if first is None else as_batch(first, conditional=True)
 
 
+def known_sizes(x, with_last: bool) -> tuple[Any, tuple[int, int]]:
+    """Returns a loader with all its batches, the size of the first, and that of the last or 0.
+
+    Of what cannot be indexed, the last batch is only known when it comes.
+    """
+    x, first = first_batch(x, None)
+    last = 0
+    if with_last and hasattr(x, "__getitem__") and hasattr(x, "__len__"):
+        last = len(as_batch(x[len(x) - 1]).samples)
+    return x, (len(first.samples), last)
+
+
 def peeked(x, conditional: bool = False) -> tuple[Any, Any]:
     """Returns a loader's first batch, None if there is none, and the loader with all of them."""
     if hasattr(x, "collate_fn"):  # A torch DataLoader, whose batches Keras wants as tuples.

@@ -11,6 +11,7 @@ def _refuse(*args, **kwargs):
 
 
 class Trainer:
+    devices = 1
     fit = _refuse
 
 

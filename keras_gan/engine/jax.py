@@ -144,6 +144,30 @@ def free_memory():
 class Trainer:
     """Fits `_step(batch) -> logs` to Keras' JAX trainer."""
 
+    @property
+    def devices(self):
+        """The number of devices that share a batch, by `keras.distribution`."""
+        distribution = keras.distribution.distribution()
+        return 1 if distribution is None else distribution.num_model_replicas
+
+    def check_shares(self, size, rest):
+        """Raises ValueError unless the devices can share batches of a size, and the last one.
+
+        Args:
+            size: Samples in a batch.
+            rest: Samples in the last batch if it is smaller, or 0.
+
+        Returns:
+            Whether the last batch has to be left out.
+        """
+        for samples in (size, rest):
+            if samples % self.devices:
+                raise ValueError(
+                    f"A batch of {samples} cannot be shared equally by {self.devices} devices; "
+                    f"give batches of a multiple of {self.devices}, the last one of the data too."
+                )
+        return False
+
     def train_step(self, state, data):
         weights = self.trainable_variables, self.non_trainable_variables
         others = self.optimizer.variables, self.metrics_variables

@@ -137,6 +137,22 @@ def free_memory():
 class Trainer(WithoutDynamo):
     """Fits `_step(batch) -> logs` to Keras' torch trainer."""
 
+    devices = 1  # The number of devices that share a batch.
+
+    def check_shares(self, size, rest):
+        """Raises ValueError in one of several processes, which would all train the same.
+
+        Returns:
+            False: no last batch has to be left out.
+        """
+        processes = int(os.environ.get("WORLD_SIZE", 1))
+        if processes > 1:
+            raise ValueError(
+                f"This is one of {processes} processes (WORLD_SIZE), each of which would make the "
+                "same training; start one alone, without torchrun."
+            )
+        return False
+
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
