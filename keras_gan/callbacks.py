@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_gan import engine
@@ -112,11 +113,15 @@ class LinearDecay(keras.callbacks.LearningRateScheduler):
 
     def _lowered(self, epoch, rate):
         self._full, epochs = rate, self.params["epochs"]
-        return rate * min(1.0, (epochs - epoch) / (self.part * epochs))
+        self._share = min(1.0, (epochs - epoch) / (self.part * epochs))
+        return rate * self._share
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
-        self.model.optimizer.learning_rate = self._full
+        rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        lowered = np.float32(self._full * self._share)
+        # Another callback may have lowered it within the epoch: that remains.
+        self.model.optimizer.learning_rate = self._full if rate == lowered else rate / self._share
 
 
 # Fitting Keras' own callbacks to a GAN.

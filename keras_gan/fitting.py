@@ -12,6 +12,7 @@ from keras_gan.callbacks import Seeded, adapt_callbacks
 from keras_gan.datasets import batches
 from keras_gan.datasets.batches import Batch, SeededBatches
 from keras_gan.networks.shapes import known_classes
+from keras_gan.watch import show_data
 
 EXAMPLES = 8
 
@@ -105,12 +106,13 @@ class Fitting(keras.Model):
             )
             kwargs.setdefault("validation_batch_size", batch_size)
             evaluation.begin_metrics(self)  # What they need is fetched before the training.
+        callbacks = adapt_callbacks(callbacks, kwargs.get("verbose", "auto"))
+        x = show_data(callbacks, x)
         seeded = Seeded(self, x)
         if seeded.loader is not None:
             shuffle = False  # They shuffle the samples; Keras would shuffle the batches as well.
         if engine.loader and getattr(x, "is_array", False):
             x = engine.loader(x)
-        callbacks = adapt_callbacks(callbacks, kwargs.get("verbose", "auto"))
         return super().fit(
             x, epochs=epochs, shuffle=shuffle, callbacks=[seeded, *callbacks],
             validation_split=validation_split, validation_data=validation_data,
