@@ -45,13 +45,13 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
     for step, _, [data] in iterator:
         callbacks.on_test_batch_begin(step)
         batch = batches.as_batch(data, batches.with_data(gan.condition))
-        batch = batches.prepared(batch, gan.sample_shape, gan.condition, noise)
+        batch = batches.prepared(batch, gan.values, gan.condition, noise)
         real = ops.convert_to_numpy(batch.samples)
         condition = None if batch.condition is None else ops.convert_to_numpy(batch.condition)
         generated = gan.sampled(random, len(real), condition)
         totals += len(real) * _compared(gan, real, generated, condition)
         count += len(real)
-        images = [batches.quantized(side, gan.sample_shape) for side in (real, generated)]
+        images = [gan.values.pictures(side) for side in (real, generated)]
         for metric in gan.compiled_distances:
             known = {"condition": condition} if _takes_condition(metric) else {}
             metric.update_state(*images, **known)

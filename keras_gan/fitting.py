@@ -12,6 +12,7 @@ from keras_gan.callbacks import Seeded, adapt_callbacks
 from keras_gan.datasets import batches
 from keras_gan.datasets.batches import Batch, SeededBatches
 from keras_gan.networks.shapes import known_classes
+from keras_gan.values import Values
 from keras_gan.watch import show_data
 
 EXAMPLES = 8
@@ -23,6 +24,7 @@ class Fitting(keras.Model):
     condition: Any
     condition_is_given: bool
     examples: Batch | None
+    values: Values
 
     def fit(
         self, x=None, y=None, batch_size=None, epochs=1, *, callbacks=None, validation_split=0.0,
@@ -101,9 +103,7 @@ class Fitting(keras.Model):
             x = self._with_examples(x)
         if validation_data is not None:
             steps = kwargs.get("validation_steps")
-            validation_data = batches.held_out(
-                validation_data, self.sample_shape, self.condition, steps
-            )
+            validation_data = batches.held_out(validation_data, self.values, self.condition, steps)
             kwargs.setdefault("validation_batch_size", batch_size)
             evaluation.begin_metrics(self)  # What they need is fetched before the training.
         callbacks = adapt_callbacks(callbacks, kwargs.get("verbose", "auto"))
@@ -150,7 +150,7 @@ class Fitting(keras.Model):
 
     def _checked(self, x, y=None, steps: int = 1):
         """Returns samples and conditions after looking at them; see `batches.checked`."""
-        return batches.checked(x, self.sample_shape, steps, y, self.condition)
+        return batches.checked(x, self.values, steps, y, self.condition)
 
     def _with_known_condition(self, x, y):
         """Makes an inferred condition that of the data; returns the samples or their loader."""
@@ -171,7 +171,7 @@ class Fitting(keras.Model):
         uniform = evaluation.uniform(np.random.default_rng(0))
         kept = batches.prepared(
             Batch(*(None if part is None else ops.convert_to_tensor(part) for part in kept)),
-            self.sample_shape, self.condition, uniform,
+            self.values, self.condition, uniform,
         )  # fmt: skip
         self.examples = Batch(*map(ops.convert_to_numpy, kept))
         return x

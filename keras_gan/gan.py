@@ -27,6 +27,7 @@ from keras_gan.metrics.means import StepMeans
 from keras_gan.networks.shapes import gan_shapes
 from keras_gan.sampling import Sampling
 from keras_gan.terms import SIDES, Context, Term, first, get_all
+from keras_gan.values import values_of
 
 MEANS = ("d_loss", "g_loss", "d_real", "d_fake")
 
@@ -42,8 +43,8 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
     Args:
         generator: A built `keras.Model` from latents `(batch, …)` to samples `(batch, …)`. Its
             input gives the latent shape and its output the sample shape. Samples of rank 3 are
-            images `(height, width, channels)` in −1…1 (end with tanh). Of a conditional GAN, it
-            takes `[latents, condition]`, or a condition that is an image, alone.
+            images `(height, width, channels)`; end with tanh. Of a conditional GAN, it takes
+            `[latents, condition]`, or a condition that is an image, alone.
         discriminator: A `keras.Model` from such samples, or `[samples, condition]`, to logits
             without a sigmoid, one each, `(batch, 1)`, or a map of patches,
             `(batch, height, width, 1)`.
@@ -57,6 +58,9 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
             in 0…1, new ones at each call. A `keras.layers.Layer` with that `call` is saved with
             the model; if it has a method `observe(real_logits)`, that is called once in each
             discriminator update.
+        value_range: The range `(low, high)` of the samples' values, into which uint8, uint16 and
+            int16 data is scaled. By default that of the tanh (−1…1), sigmoid or softmax (0…1) that
+            the generator ends in; where it ends in none, it is not known and taken as −1…1.
         condition: What samples are conditioned on, of `keras_gan.conditions`: `Labels`, `Vector`
             or `Images`, which come with the data, or `Downscaled`, `Masked` or `Grayscale`, which
             are computed from the samples. By default it is inferred from the generator's second
@@ -82,6 +86,7 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
         loss: str | Any = "non_saturating",
         terms: Sequence[str | Term] | None = None,
         augment: Callable | None = None,
+        value_range: tuple[float, float] | None = None,
         condition: conditions.Condition | None = None,
         discriminator_steps: int = 1,
         ema_momentum: float | None = None,
@@ -94,7 +99,11 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
         self.shapes = gan_shapes(generator, discriminator, conditions.get(condition))
         self.latent_shape: Any = self.shapes.latents
         self.sample_shape = self.shapes.sample
+        self.value_range = value_range
+        self.values = values_of(generator, self.sample_shape, value_range)
         self.condition = self.shapes.condition
+        if self.condition is not None:
+            self.condition.build(self.sample_shape, (self.values.low, self.values.high))
         # One that was inferred is known for sure when the first data has come.
         self.condition_is_given = condition is not None
         # Of a condition that is an image: a few pairs of samples and conditions, kept for people.
@@ -199,6 +208,7 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
             "loss": serialize(self.loss_config),
             "terms": [serialize(term) for term in self.terms.values()],
             "augment": serialize(self.augment),
+            "value_range": self.value_range,
             "condition": serialize(self.condition) if self.condition_is_given else None,
             "discriminator_steps": self.discriminator_steps,
             "ema_momentum": self.ema_momentum,
@@ -332,7 +342,7 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
 
     def _prepared(self, batch: Batch) -> Batch:
         """Returns a batch as the networks get it."""
-        return batches.prepared(batch, self.sample_shape, self.condition, self._uniform)
+        return batches.prepared(batch, self.values, self.condition, self._uniform)
 
     def _generated(self, latents, condition, network=None, training=True):
         """Returns samples of a network, by default the generator in training."""

@@ -85,13 +85,13 @@ def _translations(gan, seed: int) -> np.ndarray:
     samples, condition = gan.examples
     made = gan.generate(condition=condition, seed=seed)
     shape = made.shape[1:]
-    cells = [_shown(condition, shape), made, _shown(samples, shape)]
+    given, real = gan.condition.values.pictures(condition), gan.values.pictures(samples)
+    cells = [_of_shape(given, shape), made, _of_shape(real, shape)]
     return image_grid(np.stack(cells, axis=1).reshape(-1, *shape), columns=3)
 
 
-def _shown(values: np.ndarray, shape: tuple) -> np.ndarray:
-    """Returns floats in −1…1 as uint8 images of a shape, with the nearest pixels."""
-    images = np.clip(np.rint(values * 127.5 + 127.5), 0, 255).astype("uint8")
+def _of_shape(images: np.ndarray, shape: tuple) -> np.ndarray:
+    """Returns images of a shape, with the nearest pixels."""
     enough = images.shape[-1] >= shape[2]
     images = images[..., : shape[2]] if enough else np.repeat(images[..., :1], shape[2], -1)
     rows, columns = (

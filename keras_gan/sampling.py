@@ -8,12 +8,14 @@ from keras import ops
 
 from keras_gan.datasets import batches
 from keras_gan.errors import check_whole
+from keras_gan.values import Values
 
 
 class Sampling(keras.Model):
     """The methods of `GAN` that give samples: `generate`, `translate` and `export`."""
 
     condition: Any
+    values: Values
 
     @property
     def _serving(self):
@@ -74,7 +76,7 @@ class Sampling(keras.Model):
                 parts.append(self._samples_of(latents[part], wanted))
             start += size
         samples = np.concatenate(parts)
-        return samples if dtype else batches.quantized(samples, self.sample_shape)
+        return samples if dtype else self.values.pictures(samples)
 
     def translate(self, pictures, mask=None, *, seed: int | None = 0, batch_size: int = 64):
         """Returns what becomes of pictures: larger, coloured, repaired, or of the other kind.

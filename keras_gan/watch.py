@@ -155,7 +155,7 @@ class Watch(keras.callbacks.Callback):
         head, _ = batches.divided(first, SAMPLES)
         tensors = Batch(*(None if part is None else ops.convert_to_tensor(part) for part in head))
         real, condition = batches.prepared(
-            tensors, gan.sample_shape, gan.condition, evaluation.uniform(random)
+            tensors, gan.values, gan.condition, evaluation.uniform(random)
         )
         condition = None if condition is None else ops.convert_to_numpy(condition)
         generated = gan.sampled(random, len(real), condition)

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_gan import engine
-from keras_gan.errors import check_samples
+from keras_gan.values import Values
 
 
 class Batch(NamedTuple):
@@ -47,33 +47,19 @@ def with_data(condition) -> bool:
     return condition is not None and not condition.computed
 
 
-def prepared(batch: Batch, sample_shape: tuple, condition, uniform) -> Batch:
+def prepared(batch: Batch, values: Values, condition, uniform) -> Batch:
     """Returns a batch as the networks get it: float32, scaled, with the samples' condition.
 
     Args:
         batch: What a loader gives.
-        sample_shape: The shape of one sample.
+        values: Those of the samples.
         condition: A `keras_gan.conditions.Condition`, or None.
         uniform: `shape -> floats in 0…1`, the source of randomness.
     """
-    real = scaled(batch.samples, sample_shape)
+    real = values.scaled(batch.samples)
     if condition is None:
         return Batch(real)
     return Batch(real, condition.tensor(real, batch.condition, uniform))
-
-
-def scaled(samples, sample_shape: tuple):
-    """Returns samples as float32; uint8 images (rank 3) are scaled from 0…255 to −1…1."""
-    floats = ops.cast(samples, "float32")
-    pixels = keras.backend.standardize_dtype(samples.dtype) == "uint8" and len(sample_shape) == 3
-    return floats / 127.5 - 1.0 if pixels else floats
-
-
-def quantized(samples: np.ndarray, sample_shape: tuple) -> np.ndarray:
-    """Returns images (rank 3) as uint8, from −1…1 to 0…255, and other samples as they are."""
-    if len(sample_shape) != 3:
-        return samples
-    return np.clip(np.rint(samples * 127.5 + 127.5), 0, 255).astype("uint8")
 
 
 def split(batch: Batch, steps: int) -> list[Batch]:
@@ -208,12 +194,12 @@ def check_size(size: int, steps: int) -> None:
         )
 
 
-def checked(x, sample_shape: tuple, steps: int = 1, y=None, condition=None):
+def checked(x, values: Values, steps: int = 1, y=None, condition=None):
     """Returns training data after looking at it: all of an array, one batch of anything else.
 
     Args:
         x: What `GAN.fit` takes.
-        sample_shape: The shape of one sample.
+        values: Those of the samples.
         steps: Discriminator steps that share a batch.
         y: What `GAN.fit` takes with an array `x`.
         condition: A `keras_gan.conditions.Condition`, or None.
@@ -235,7 +221,7 @@ def checked(x, sample_shape: tuple, steps: int = 1, y=None, condition=None):
     if isinstance(x, (list, tuple)):
         x = np.asarray(x)
     if hasattr(x, "shape"):
-        return x, _checked_pair(x, y, sample_shape, condition)
+        return x, _checked_pair(x, y, values, condition)
     if y is not None:
         raise ValueError(
             "A loader gives conditions with its batches, as (samples, y); leave y out."
@@ -245,14 +231,14 @@ def checked(x, sample_shape: tuple, steps: int = 1, y=None, condition=None):
         raise ValueError("There are no samples in the data: it gives no batch.")
     samples, second = as_batch(first, conditional=True)
     if not with_data(condition):
-        _refuse_pairs(second, sample_shape)
+        _refuse_pairs(second, values.shape)
         second = None
-    _checked_pair(samples, second, sample_shape, condition)
+    _checked_pair(samples, second, values, condition)
     check_size(len(samples), steps)
     return x, None
 
 
-def _checked_pair(samples, y, sample_shape: tuple, condition):
+def _checked_pair(samples, y, values: Values, condition):
     """Returns `y` as an array, None for none, after looking at samples and their conditions."""
     if not with_data(condition):
         if y is not None:
@@ -264,7 +250,7 @@ def _checked_pair(samples, y, sample_shape: tuple, condition):
                 "This GAN has no condition: give the samples alone, without y. To train on labels, "
                 "create a conditional variant, such as 'cgan', with condition=Labels(…)."
             )
-        check_samples(samples, sample_shape)
+        values.check(samples)
         return None
     if y is None:
         raise ValueError(
@@ -273,12 +259,12 @@ def _checked_pair(samples, y, sample_shape: tuple, condition):
         )
     y = condition.prepared(y)
     shapes = tuple(samples.shape[1:]), tuple(y.shape[1:])
-    if shapes == (condition.shape, sample_shape) and sample_shape != condition.shape:
+    if shapes == (condition.shape, values.shape) and values.shape != condition.shape:
         raise ValueError(
-            f"The pair is the wrong way round: samples of shape {sample_shape} come first, what "
+            f"The pair is the wrong way round: samples of shape {values.shape} come first, what "
             f"they are conditioned on, of shape {condition.shape}, comes second."
         )
-    check_samples(samples, sample_shape)
+    values.check(samples)
     condition.check(y)
     if len(samples) != len(y):
         raise ValueError(
@@ -350,14 +336,12 @@ def _tuple(data, conditional: bool) -> tuple:
     return tuple(batch) if batch.condition is not None else (batch.samples,)
 
 
-def held_out(
-    validation_data, sample_shape: tuple, condition=None, endless_steps: int | None = None
-):
+def held_out(validation_data, values: Values, condition=None, endless_steps: int | None = None):
     """Returns validation data, checked, that can be read once in every epoch, and its conditions.
 
     Args:
         validation_data: What `GAN.fit` takes.
-        sample_shape: The shape of one sample.
+        values: Those of the samples.
         condition: A `keras_gan.conditions.Condition`, or None.
         endless_steps: `validation_steps` of `GAN.fit`: a generator may then be endless.
 
@@ -366,7 +350,7 @@ def held_out(
     """
     conditional = with_data(condition)
     samples, y = as_batch(validation_data, conditional)
-    if len(getattr(samples, "shape", ())) == len(sample_shape):
+    if len(getattr(samples, "shape", ())) == len(values.shape):
         samples, y = validation_data, None  # A list of samples.
     if hasattr(samples, "__next__") and endless_steps is None:
         # It gives each batch once, and every epoch is to be compared with the same.
@@ -376,7 +360,7 @@ def held_out(
             for column in zip(*rows, strict=True)
         ]
         samples, y = columns or (iter(()), None)
-    return checked(samples, sample_shape, y=y, condition=condition)
+    return checked(samples, values, y=y, condition=condition)
 
 
 def sizes(total: int, batch_size: int) -> Iterator[int]:

@@ -92,6 +92,21 @@ def _regularized(network) -> list[keras.Variable]:
     return [v for v in network.trainable_weights if getattr(v, "regularizer", None) is not None]
 
 
+def producer(tensor) -> tuple[Any, list]:
+    """Returns the layer or operation of a functional model that gives a symbolic tensor, and what
+    it was called on.
+
+    Returns `(None, [])` for a tensor that comes from nowhere. So it does without Keras' record,
+    and what a network ends in is not known.
+    """
+    history = getattr(tensor, "_keras_history", None)
+    if history is None or getattr(history, "operation", None) is None:
+        return None, []
+    nodes = getattr(history.operation, "_inbound_nodes", [])
+    inputs = nodes[history.node_index].input_tensors if history.node_index < len(nodes) else []
+    return history.operation, list(inputs)
+
+
 # The training loop.
 
 

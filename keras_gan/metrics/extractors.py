@@ -11,9 +11,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gan.errors import check_samples, closest
+from keras_gan.errors import closest
 from keras_gan.files import file_facts
 from keras_gan.networks import own_classes
+from keras_gan.values import Values
 
 BUNDLED = Path(__file__).parents[1] / "data" / "fashion_mnist_classifier.keras"
 NAMES = (BUNDLED.stem, "inception")
@@ -123,10 +124,13 @@ def as_uint8(images) -> np.ndarray:
     images = ops.convert_to_numpy(images)
     if images.ndim != 4:
         raise ValueError(f"Images must be (n, height, width, channels); got shape {images.shape}.")
-    check_samples(images, images.shape[1:])
-    if images.dtype == "uint8":
+    if images.dtype == "uint8" and len(images):
         return images
-    return np.clip(np.rint(images.astype("float32") * 127.5 + 127.5), 0, 255).astype("uint8")
+    values = Values(images.shape[1:], (-1.0, 1.0))
+    values.check(images)
+    if images.dtype.kind in "iub":
+        images = ops.convert_to_numpy(values.scaled(images))
+    return values.pictures(images.astype("float32"))
 
 
 def get_extractor(source: Any) -> Extractor:
