@@ -29,6 +29,8 @@ class SampleGrid(keras.callbacks.Callback):
     >>> gan.fit(images, epochs=5, callbacks=[SampleGrid("samples", num=16)])  # doctest: +SKIP
     """
 
+    writes = True  # Of several processes that train together, only the first one runs it.
+
     def __init__(self, folder: str | os.PathLike, num: int = 64, seed: int = 0) -> None:
         super().__init__()
         self.folder, self.num, self.seed = Path(folder), num, seed

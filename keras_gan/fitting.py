@@ -64,6 +64,8 @@ class Fitting(keras.Model):
             super().fit()  # Raises: the backend has no gradients.
         if not self.compiled:
             raise ValueError("Call compile() before fit(); it sets the two optimizers.")
+        if not self.leads:
+            kwargs["verbose"] = 0
         x = self._with_known_condition(x, y)
         x, y = self._checked(x, y, self.discriminator_steps)
         if self.condition is not None and kwargs.get("verbose", "auto") != 0:
@@ -191,7 +193,7 @@ class Fitting(keras.Model):
 
     def _data_seed(self) -> int:
         """Returns the seed of the data's order: the one that the noise started from."""
-        return int(ops.convert_to_numpy(self.noise.state)[0])
+        return engine.agreed(int(ops.convert_to_numpy(self.noise.state)[0]))
 
 
 def _callback_list(gan, callbacks, verbose, steps):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import mlp_gan, points, python
+from conftest import python
 
 pytestmark = pytest.mark.once
 
@@ -52,12 +52,3 @@ def test_batches_that_devices_cannot_share(reports):
         assert two["last is too small"] is None  # It is left out.
     assert "batch of 1" in two["single"] and "2 devices" in two["single"]
     assert "2 devices that share it" in two["loader"] or "shared equally" in two["loader"]
-
-
-@pytest.mark.parametrize("call", ["fit", "train_on_batch"])
-def test_several_processes_that_would_train_the_same(monkeypatch, call):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    gan = mlp_gan()
-    gan.compile()
-    with pytest.raises(ValueError, match="one of 2 processes"):
-        getattr(gan, call)(points(8))

@@ -2,8 +2,8 @@
 
 - `Trainer`: a mixin for `keras.Model` that fits the train step to Keras' trainer and compiles it.
 - The train step uses `value_and_grad`, `logits_and_gradient`, `input_gradient`,
-  `mean_over_devices`, `apply`, `normal` and `uniform`; networks use `batch_norm`.
-- Around the step: `seed_noise`, `loader`, `gather`, `free_memory`, `device_name` and
+  `mean_over_devices`, `device_share`, `apply`, `normal` and `uniform`; networks use `batch_norm`.
+- Around the step: `agreed`, `seed_noise`, `loader`, `gather`, `free_memory`, `device_name` and
   `enable_compilation_cache`.
 
 `batch_norm` and `loader` are None where Keras' own are as fast. Only the module of the backend that
@@ -21,9 +21,11 @@ TRAINS = keras.backend.backend() in BACKENDS
 if keras.backend.backend() == "jax":
     from keras_gan.engine.jax import (
         Trainer,
+        agreed,
         apply,
         batch_norm,
         device_name,
+        device_share,
         enable_compilation_cache,
         free_memory,
         gather,
@@ -39,9 +41,11 @@ if keras.backend.backend() == "jax":
 elif keras.backend.backend() == "tensorflow":
     from keras_gan.engine.tensorflow import (  # type: ignore[assignment]
         Trainer,
+        agreed,
         apply,
         batch_norm,
         device_name,
+        device_share,
         enable_compilation_cache,
         free_memory,
         gather,
@@ -57,9 +61,11 @@ elif keras.backend.backend() == "tensorflow":
 elif keras.backend.backend() == "torch":
     from keras_gan.engine.torch import (  # type: ignore[assignment]
         Trainer,
+        agreed,
         apply,
         batch_norm,
         device_name,
+        device_share,
         enable_compilation_cache,
         free_memory,
         gather,
@@ -75,9 +81,11 @@ elif keras.backend.backend() == "torch":
 else:
     from keras_gan.engine.inference import (  # type: ignore[assignment]
         Trainer,
+        agreed,
         apply,
         batch_norm,
         device_name,
+        device_share,
         enable_compilation_cache,
         free_memory,
         gather,
@@ -95,9 +103,11 @@ __all__ = [
     "BACKENDS",
     "TRAINS",
     "Trainer",
+    "agreed",
     "apply",
     "batch_norm",
     "device_name",
+    "device_share",
     "enable_compilation_cache",
     "free_memory",
     "gather",

@@ -11,12 +11,12 @@ def _refuse(*args, **kwargs):
 
 
 class Trainer:
-    devices = 1
+    devices, leads = 1, True
     fit = _refuse
 
 
 value_and_grad = input_gradient = logits_and_gradient = apply = _refuse
-mean_over_devices = seed_noise = enable_compilation_cache = _refuse
+mean_over_devices = device_share = agreed = seed_noise = enable_compilation_cache = _refuse
 batch_norm = loader = None  # Only training needs them.
 
 

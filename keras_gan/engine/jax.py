@@ -8,6 +8,7 @@ import keras
 
 from keras_gan.engine import keras_internals
 from keras_gan.engine.scopes import CopiedScope, pure_step
+from keras_gan.errors import check_shares
 
 # Keras' own are as fast: XLA makes one kernel of a normalization, and arrays need no pipeline.
 batch_norm = loader = None
@@ -82,6 +83,16 @@ def mean_over_devices(tensors):
     return tensors
 
 
+def device_share():
+    """Returns 1: a mean over devices is no share of one."""
+    return 1.0
+
+
+def agreed(number):
+    """Returns a whole number as it is: processes of JAX must have equal seeds."""
+    return number
+
+
 def apply(optimizer, gradients, variables):
     """Updates `variables`, some or all of those that the optimizer was built with."""
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -145,6 +156,11 @@ class Trainer:
     """Fits `_step(batch) -> logs` to Keras' JAX trainer."""
 
     @property
+    def leads(self):
+        """Whether this process prints and writes files."""
+        return jax.process_index() == 0
+
+    @property
     def devices(self):
         """The number of devices that share a batch, by `keras.distribution`."""
         distribution = keras.distribution.distribution()
@@ -160,12 +176,7 @@ class Trainer:
         Returns:
             Whether the last batch has to be left out.
         """
-        for samples in (size, rest):
-            if samples % self.devices:
-                raise ValueError(
-                    f"A batch of {samples} cannot be shared equally by {self.devices} devices; "
-                    f"give batches of a multiple of {self.devices}, the last one of the data too."
-                )
+        check_shares(size, rest, self.devices)
         return False
 
     def train_step(self, state, data):

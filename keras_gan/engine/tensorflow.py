@@ -62,11 +62,21 @@ def mean_over_devices(tensors):
     That is a tensor divided by the number of replicas: Keras' optimizers and metrics sum over them.
     None stays None. On one device, the tensors are returned as they are.
     """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if replicas == 1:
+    share = device_share()
+    if share == 1.0:
         return tensors
     # scalar_mul, because it takes the sparse gradients of embeddings, too.
-    return [None if t is None else tf.math.scalar_mul(1.0 / replicas, t) for t in tensors]
+    return [None if t is None else tf.math.scalar_mul(share, t) for t in tensors]
+
+
+def device_share():
+    """Returns the share of one replica in a sum over the replicas of a `tf.distribute` strategy."""
+    return 1.0 / tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def agreed(number):
+    """Returns a whole number as it is."""
+    return number
 
 
 def apply(optimizer, gradients, variables):
@@ -179,6 +189,8 @@ def free_memory():
 
 class Trainer:
     """Fits `_step(batch) -> logs` to Keras' TensorFlow trainer."""
+
+    leads = True  # Whether this process prints and writes files.
 
     @property
     def devices(self):
