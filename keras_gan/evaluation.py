@@ -45,6 +45,8 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
     for step, _, [data] in iterator:
         callbacks.on_test_batch_begin(step)
         batch = batches.as_batch(data, batches.with_data(gan.condition))
+        if batch.condition is not None and not gan.condition.is_image:
+            gan.condition.check(batch.condition)  # Of a loader, only one batch was looked at.
         batch = batches.prepared(batch, gan.values, gan.condition, noise)
         real = ops.convert_to_numpy(batch.samples)
         condition = None if batch.condition is None else ops.convert_to_numpy(batch.condition)
@@ -75,6 +77,8 @@ def begin_metrics(gan, real=None) -> None:
     """
     ours = [metric for metric in gan.compiled_distances if hasattr(metric, "begin")]
     key = content_key(real) if ours else None
+    if key is not None and (gan.values.low, gan.values.high) != (-1.0, 1.0):
+        key = f"{key} in {gan.values}"  # The same data has other values then.
     for metric in gan.compiled_distances:
         metric.begin(key, gan.sample_shape) if metric in ours else metric.reset_state()
 
@@ -100,6 +104,45 @@ def _compared(gan, real: np.ndarray, generated: np.ndarray, condition) -> np.nda
     g_loss = loss.generator(*([real_logits] if gan.relativistic else []), fake_logits)
     means = [float(np.mean(batch, dtype="float64")) for batch in logits]
     return np.array([float(d_loss), float(g_loss), *means])
+
+
+# Of the real and the generated image that belong to the same condition.
+_PAIRWISE = (
+    keras.metrics.CosineSimilarity, keras.metrics.LogCoshError, keras.metrics.MeanAbsoluteError,
+    keras.metrics.MeanSquaredError, keras.metrics.RootMeanSquaredError,
+)  # fmt: skip
+
+
+def metrics_of(given, condition) -> list[keras.metrics.Metric]:
+    """Returns metrics of `(real, generated)`, from objects or Keras' names.
+
+    Args:
+        given: What `GAN.compile` takes, or None.
+        condition: A `keras_gan.conditions.Condition`, or None.
+
+    Raises:
+        ValueError: For metrics of Keras that compare a prediction with its target, of which a GAN
+            has none; errors between pairs of images are for conditions that are images.
+        TypeError: For what is no metric.
+    """
+    if isinstance(given, (str, keras.metrics.Metric)):
+        given = [given]
+    metrics = [keras.metrics.get(metric) for metric in given or []]
+    for metric in metrics:
+        if not isinstance(metric, keras.metrics.Metric):
+            raise TypeError(
+                "metrics are keras.metrics.Metric objects whose update_state takes (real, "
+                f"generated), such as those of keras_gan.metrics; got {metric!r}."
+            )
+        of_keras = type(metric).update_state.__module__.split(".")[0] == "keras"
+        of_keras &= type(metric) is not keras.metrics.MeanMetricWrapper  # Of a user's function.
+        paired = condition is not None and condition.is_image and isinstance(metric, _PAIRWISE)
+        if of_keras and not paired:
+            raise ValueError(
+                f"The metric {metric.name!r} compares predictions with their targets, which "
+                "generated samples do not have; use one of keras_gan.metrics."
+            )
+    return metrics
 
 
 def can_be_saved(metric: Any) -> bool:

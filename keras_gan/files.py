@@ -111,8 +111,8 @@ def content_key(array: Any) -> str | None:
     """Returns the sha256 of an array's values, type and shape; None for anything but an array."""
     if not hasattr(array, "shape"):
         return None
-    array = keras.ops.convert_to_numpy(array)
-    digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    kind = keras.ops.convert_to_numpy(array[:1]).dtype
+    digest = hashlib.sha256(f"{kind}{tuple(array.shape)}".encode())
     for start in range(0, len(array), 4096):  # In chunks, so that no copy of the whole is made.
-        digest.update(array[start : start + 4096].tobytes())
+        digest.update(keras.ops.convert_to_numpy(array[start : start + 4096]).tobytes())
     return digest.hexdigest()

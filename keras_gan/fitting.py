@@ -11,7 +11,10 @@ from keras_gan import conditions, engine, evaluation
 from keras_gan.callbacks import Seeded, adapt_callbacks
 from keras_gan.datasets import batches
 from keras_gan.datasets.batches import Batch, SeededBatches
+from keras_gan.datasets.hugging_face import Rows, is_hugging_face
+from keras_gan.datasets.loaders import as_array, first_batch, known_sizes, watched
 from keras_gan.networks.shapes import known_classes
+from keras_gan.sampling import NotFinite
 from keras_gan.values import Values
 from keras_gan.watch import show_data
 
@@ -25,6 +28,7 @@ class Fitting(keras.Model):
     condition_is_given: bool
     examples: Batch | None
     values: Values
+    _made_frozen: bool  # Whether the discriminator was, when the model was made.
 
     def fit(
         self, x=None, y=None, batch_size=None, epochs=1, *, callbacks=None, validation_split=0.0,
@@ -33,9 +37,12 @@ class Fitting(keras.Model):
         """Trains both networks; like `keras.Model.fit`, with samples and what they depend on.
 
         Args:
-            x: Real samples: an array `(n, *sample_shape)`, images as uint8 in 0…255 or floats in
-                −1…1; or a `tf.data.Dataset`, torch `DataLoader`, `keras.utils.PyDataset`, Grain
-                loader or generator of batches, of samples alone or `(samples, conditions)`.
+            x: Real samples: an array `(n, *sample_shape)`, uint8, uint16 or int16, which are scaled
+                into the range of the generator, or floats, those of images in that range (−1…1 if
+                it ends in tanh); a list, or a table of pandas or polars; a `datasets.Dataset` of
+                Hugging Face with a column of images; or a `tf.data.Dataset`, torch `DataLoader`,
+                `keras.utils.PyDataset`, Grain loader or generator of batches, of samples alone or
+                `(samples, conditions)`. A memory map stays on disk.
             y: What samples in an array are conditioned on, for a `condition` that comes with the
                 data: labels `(n,)` or one-hot rows `(n, classes)`, vectors or images.
             batch_size: Samples per step for arrays, split over the discriminator steps: with 5 of
@@ -66,7 +73,16 @@ class Fitting(keras.Model):
             raise ValueError("Call compile() before fit(); it sets the two optimizers.")
         if not self.leads:
             kwargs["verbose"] = 0
-        x = self._with_known_condition(x, y)
+        if self._made_frozen and not self.discriminator.trainable_variables:
+            raise ValueError(
+                "The discriminator has no trainable weights, so it would learn nothing: set "
+                "discriminator.trainable = True, or add a layer that learns, and compile() again."
+            )
+        if is_hugging_face(x):
+            size = batch_size or 32 * self.discriminator_steps
+            x = self._rows(x, size, steps_per_epoch, shuffle=shuffle)
+            steps_per_epoch = None
+        x = self._with_known_condition(as_array(x), y)
         x, y = self._checked(x, y, self.discriminator_steps)
         if self.condition is not None and kwargs.get("verbose", "auto") != 0:
             print(self.condition.counts(y))
@@ -98,11 +114,13 @@ class Fitting(keras.Model):
                 "Leave it at 'auto'."
             )
         else:
-            x, sizes = batches.known_sizes(x, with_last=self.devices > 1)
+            x, sizes = known_sizes(x, with_last=self.devices > 1)
             if self.check_shares(*sizes):
                 self.check_shares(sizes[1], 0)  # Only of an array can it be left out.
         if self.condition is not None and self.condition.is_image and self.examples is None:
             x = self._with_examples(x)
+        if is_hugging_face(validation_data):
+            validation_data = self._rows(validation_data, batch_size, shuffle=False)
         if validation_data is not None:
             steps = kwargs.get("validation_steps")
             validation_data = batches.held_out(validation_data, self.values, self.condition, steps)
@@ -113,8 +131,11 @@ class Fitting(keras.Model):
         seeded = Seeded(self, x)
         if seeded.loader is not None:
             shuffle = False  # They shuffle the samples; Keras would shuffle the batches as well.
-        if engine.loader and getattr(x, "is_array", False):
+        from_array = getattr(x, "is_array", False)
+        if engine.loader and from_array and not _is_on_disk(x.samples):
             x = engine.loader(x)
+        elif batches.with_data(self.condition) and not from_array and not self.condition.is_image:
+            x = watched(x, self.condition)  # Of loaders, only the first batch was looked at.
         return super().fit(
             x, epochs=epochs, shuffle=shuffle, callbacks=[seeded, *callbacks],
             validation_split=validation_split, validation_data=validation_data,
@@ -141,14 +162,30 @@ class Fitting(keras.Model):
             `d_loss` and `g_loss` (without terms), `d_real` and `d_fake` of the networks at rest
             (no dropout, moving averages used), then the compiled metrics' results.
         """
-        if not kwargs.pop("_use_cached_eval_dataset", False):
+        within_fit = kwargs.pop("_use_cached_eval_dataset", False)
+        if is_hugging_face(x):
+            x = self._rows(x, batch_size, shuffle=False)
+        if not within_fit:
             x, y = self._checked(x, y)
         if unknown := [name for name, value in kwargs.items() if value is not None]:
             raise TypeError(f"evaluate does not take {', '.join(unknown)}.")
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = partial(_callback_list, self, callbacks, verbose)
-        logs = evaluation.evaluate(self, x, y, batch_size or 64, steps, callbacks, seed)
+        try:
+            logs = evaluation.evaluate(self, x, y, batch_size or 64, steps, callbacks, seed)
+        except NotFinite:
+            if not within_fit:
+                raise
+            names = [*evaluation.NAMES, *(metric.name for metric in self.compiled_distances)]
+            logs = dict.fromkeys(names, float("nan"))  # Callbacks of `fit` see it, and may stop.
         return logs if return_dict else list(logs.values())
+
+    def _rows(self, dataset, batch_size: int | None, steps: int | None = None, *, shuffle: bool):
+        """Returns the batches of a `datasets.Dataset`, in an order of their own."""
+        conditional = self.shapes.generator_condition is not None
+        computed = self.condition is not None and self.condition.computed
+        rows = Rows(dataset, self.sample_shape, conditional and not computed)
+        return SeededBatches(rows, batch_size or 64, steps, self._data_seed(), shuffle=shuffle)
 
     def _checked(self, x, y=None, steps: int = 1):
         """Returns samples and conditions after looking at them; see `batches.checked`."""
@@ -158,7 +195,7 @@ class Fitting(keras.Model):
         """Makes an inferred condition that of the data; returns the samples or their loader."""
         if self.condition is None or self.condition_is_given or self.condition.is_image:
             return x
-        x, first = batches.first_batch(x, y)
+        x, first = first_batch(x, y)
         if (values := first.condition) is not None:
             shape = self.shapes.generator_condition
             classes = known_classes(self.generator, self.discriminator)
@@ -168,7 +205,7 @@ class Fitting(keras.Model):
 
     def _with_examples(self, x):
         """Keeps the first samples and their conditions; returns the samples' loader."""
-        x, first = batches.first_batch(x, None)
+        x, first = first_batch(x, None)
         kept, _ = batches.divided(first, EXAMPLES)
         uniform = evaluation.uniform(np.random.default_rng(0))
         kept = batches.prepared(
@@ -179,7 +216,8 @@ class Fitting(keras.Model):
         return x
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
-        x, y = self._checked(self._with_known_condition(x, y), y, self.discriminator_steps)
+        x = self._with_known_condition(as_array(x), y)
+        x, y = self._checked(x, y, self.discriminator_steps)
         self.check_shares(len(x), 0)
         return super().train_on_batch(x, y, *args, **kwargs)
 
@@ -194,6 +232,13 @@ class Fitting(keras.Model):
     def _data_seed(self) -> int:
         """Returns the seed of the data's order: the one that the noise started from."""
         return engine.agreed(int(ops.convert_to_numpy(self.noise.state)[0]))
+
+
+def _is_on_disk(array) -> bool:
+    """Returns whether an array is a memory map, or a view of one."""
+    while array is not None and not isinstance(array, np.memmap):
+        array = getattr(array, "base", None)
+    return array is not None
 
 
 def _callback_list(gan, callbacks, verbose, steps):

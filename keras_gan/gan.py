@@ -24,8 +24,10 @@ from keras_gan.engine.keras_internals import (
 from keras_gan.errors import check_whole
 from keras_gan.fitting import Fitting
 from keras_gan.metrics.means import StepMeans
+from keras_gan.networks import with_own_layers
 from keras_gan.networks.shapes import gan_shapes
 from keras_gan.sampling import Sampling
+from keras_gan.saving import Saving
 from keras_gan.terms import SIDES, Context, Term, first, get_all
 from keras_gan.values import values_of
 
@@ -33,7 +35,7 @@ MEANS = ("d_loss", "g_loss", "d_real", "d_fake")
 
 
 @keras.saving.register_keras_serializable(package="keras_gan")
-class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
+class GAN(Fitting, Sampling, Saving, engine.Trainer, keras.Model):
     """A generator and a discriminator, trained against each other by `fit`.
 
     The discriminator learns to tell real samples from generated ones, the generator to make
@@ -121,6 +123,7 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
             )
         self.generator = generator
         self.discriminator = discriminator
+        self._made_frozen = not discriminator.trainable_variables
         self.adversarial_loss = losses.get(loss)
         self.relativistic = bool(getattr(self.adversarial_loss, "relativistic", False))
         named = (name for name, known in losses.LOSSES.items() if known is self.adversarial_loss)
@@ -180,7 +183,8 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
             run_eagerly=run_eagerly,
         )
         pair.build_pair(self.generator.trainable_variables, self.discriminator.trainable_variables)
-        self.compiled_distances = [keras.metrics.get(metric) for metric in metrics or []]
+        self.compiled_distances = evaluation.metrics_of(metrics, self.condition)
+        self._warn_of_new_optimizers()
         self._jit_setting = jit_compile
 
     def get_compile_config(self):
@@ -223,14 +227,16 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
                 return [built(element) for element in part]
             if not isinstance(part, dict):
                 return part
-            return keras.saving.deserialize_keras_object(copy.deepcopy(part))
+            return keras.saving.deserialize_keras_object(with_own_layers(copy.deepcopy(part)))
 
         config = dict(config)
         if (penalty := config.pop("penalty", None)) is not None:  # A file from before `terms`.
             config["terms"] = [penalty]
         # The scope also serves the average, which is a copy of the generator.
         with scope_of(custom_objects or {}):
-            return cls(**{name: built(part) for name, part in config.items()})
+            gan = cls(**{name: built(part) for name, part in config.items()})
+        gan._made_frozen = False  # Whoever saved it may have frozen it on purpose.
+        return gan
 
     @classmethod
     def from_preset(cls, name, load_weights: bool = True) -> "GAN":

@@ -11,6 +11,10 @@ from keras_gan.errors import check_whole
 from keras_gan.values import Values
 
 
+class NotFinite(ValueError):
+    """Raised for a generator whose samples are NaN or infinity."""
+
+
 class Sampling(keras.Model):
     """The methods of `GAN` that give samples: `generate`, `translate` and `export`."""
 
@@ -52,8 +56,8 @@ class Sampling(keras.Model):
             samples as float32.
 
         Raises:
-            ValueError: If `num_samples` or `batch_size` is not a whole number ≥ 1, or the latents
-                or conditions are of another shape.
+            ValueError: If `num_samples` or `batch_size` is not a whole number ≥ 1, the latents or
+                conditions are of another shape, or the generator gives NaN or infinity.
         """
         batch_size = check_whole("batch_size", batch_size)
         if dtype not in (None, "float32"):
@@ -146,7 +150,13 @@ class Sampling(keras.Model):
         )
         # With TensorFlow's strategies for several devices, Keras gives all that each of them made.
         samples = self.completed(self._serving.predict_on_batch(inputs)[:size], condition)
-        return ops.convert_to_numpy(samples).astype("float32")
+        samples = ops.convert_to_numpy(samples).astype("float32")
+        if not np.isfinite(samples).all():
+            raise NotFinite(
+                "The generator gives NaN or infinity: its training has diverged. Start again from "
+                "weights saved before, with lower learning rates."
+            )
+        return samples
 
     def export(self, filepath, format="tf_saved_model", **kwargs):
         """Exports the generator, from its inputs to float samples; like `keras.Model.export`.

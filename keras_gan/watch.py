@@ -10,6 +10,7 @@ from keras import ops
 from keras_gan import evaluation
 from keras_gan.datasets import batches
 from keras_gan.datasets.batches import Batch
+from keras_gan.datasets.loaders import first_batch
 
 ACTIONS = ("warn", "stop", "roll_back")
 SAMPLES = 64  # Whose spread is compared, at most.
@@ -222,7 +223,7 @@ def show_data(callbacks: list[keras.callbacks.Callback], x: Any) -> Any:
     """Shows a loader's first batch to each `Watch`; returns the loader with all its batches."""
     watches = [callback for callback in callbacks if isinstance(callback, Watch)]
     if watches:
-        x, first = batches.first_batch(x, None)
+        x, first = first_batch(x, None)
         for watch in watches:
             watch.first = first
     return x

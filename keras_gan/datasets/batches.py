@@ -1,45 +1,23 @@
 """Batches: what comes from any loader, checked before the training, split, scaled and ordered."""
 
-import copy
-import itertools
 import warnings
 from collections.abc import Iterator
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_gan import engine
+from keras_gan.datasets.loaders import Batch, as_array, as_batch, is_endless, peeked
 from keras_gan.values import Values
 
-
-class Batch(NamedTuple):
-    """What one step trains on.
-
-    Attributes:
-        samples: Real samples `(batch, …)`.
-        condition: What each of them is conditioned on, `(batch, …)`, or None.
-    """
-
-    samples: Any
-    condition: Any = None
-
-
-def as_batch(data, conditional: bool = False) -> Batch:
-    """Returns the batch in what a loader gives: `x`, `(x,)`, `(x, y)` or `{name: x, name: y}`.
-
-    Args:
-        data: What the loader gives.
-        conditional: Whether the second part is the samples' condition; otherwise it is dropped.
-    """
-    if isinstance(data, Batch):
-        return data
-    parts = tuple(data.values()) if isinstance(data, dict) else data
-    if not isinstance(parts, (list, tuple)):
-        return Batch(parts)
-    return Batch(parts[0], parts[1] if conditional and len(parts) > 1 else None)
+# More validation data than this from a generator is taken for endless: 4 GiB, or so many batches.
+LARGEST, MOST_BATCHES = 2**32, 20_000
+_ENDLESS = (
+    "The validation data does not end: give validation_steps=, the number of batches to compare "
+    "with, or an array."
+)
 
 
 def with_data(condition) -> bool:
@@ -218,8 +196,7 @@ def checked(x, values: Values, steps: int = 1, y=None, condition=None):
     if isinstance(x, (str, int, float)):
         kind = type(x).__name__
         raise TypeError(f"Samples come as an array or a loader of batches; got {kind} {x!r}.")
-    if isinstance(x, (list, tuple)):
-        x = np.asarray(x)
+    x = as_array(x)
     if hasattr(x, "shape"):
         return x, _checked_pair(x, y, values, condition)
     if y is not None:
@@ -289,53 +266,6 @@ def _refuse_pairs(second, sample_shape: tuple) -> None:
     )
 
 
-def first_batch(x, y) -> tuple[Any, Batch]:
-    """Returns samples, or a loader with all of them, and their first batch; an array is one."""
-    known = x is None or isinstance(x, (str, int, float, list, tuple)) or hasattr(x, "shape")
-    if known or y is not None:
-        return x, Batch(x, y)
-    first, x = peeked(x, conditional=True)
-    return x, Batch(None) if first is None else as_batch(first, conditional=True)
-
-
-def known_sizes(x, with_last: bool) -> tuple[Any, tuple[int, int]]:
-    """Returns a loader with all its batches, the size of the first, and that of the last or 0.
-
-    Of what cannot be indexed, the last batch is only known when it comes.
-    """
-    x, first = first_batch(x, None)
-    last = 0
-    if with_last and hasattr(x, "__getitem__") and hasattr(x, "__len__"):
-        last = len(as_batch(x[len(x) - 1]).samples)
-    return x, (len(first.samples), last)
-
-
-def peeked(x, conditional: bool = False) -> tuple[Any, Any]:
-    """Returns a loader's first batch, None if there is none, and the loader with all of them."""
-    if hasattr(x, "collate_fn"):  # A torch DataLoader, whose batches Keras wants as tuples.
-        x = copy.copy(x)
-        x.collate_fn = partial(_collated, x.collate_fn, conditional)
-    if hasattr(x, "__getitem__"):  # keras.utils.PyDataset, Grain
-        size = x.num_batches if hasattr(x, "num_batches") else len(x)
-        return (None if size == 0 else x[0]), x
-    iterator = iter(x)
-    first = next(iterator, None)
-    if iterator is not x or first is None:
-        return first, x
-    # A generator gives each batch once: put the one looked at back in front. Keras recognizes
-    # generators by their type, and wants tuples of them.
-    return first, (_tuple(batch, conditional) for batch in itertools.chain([first], iterator))
-
-
-def _collated(collate, conditional: bool, samples) -> tuple:
-    return _tuple(collate(samples), conditional)
-
-
-def _tuple(data, conditional: bool) -> tuple:
-    batch = as_batch(data, conditional)
-    return tuple(batch) if batch.condition is not None else (batch.samples,)
-
-
 def held_out(validation_data, values: Values, condition=None, endless_steps: int | None = None):
     """Returns validation data, checked, that can be read once in every epoch, and its conditions.
 
@@ -346,21 +276,34 @@ def held_out(validation_data, values: Values, condition=None, endless_steps: int
         endless_steps: `validation_steps` of `GAN.fit`: a generator may then be endless.
 
     Raises:
-        ValueError, TypeError: As `checked`.
+        ValueError, TypeError: As `checked`; for batches that do not end.
     """
     conditional = with_data(condition)
     samples, y = as_batch(validation_data, conditional)
     if len(getattr(samples, "shape", ())) == len(values.shape):
         samples, y = validation_data, None  # A list of samples.
+    if endless_steps is None and is_endless(samples):
+        raise ValueError(_ENDLESS)
     if hasattr(samples, "__next__") and endless_steps is None:
-        # It gives each batch once, and every epoch is to be compared with the same.
-        rows = [as_batch(batch, conditional) for batch in samples]
-        columns = [
-            None if column[0] is None else np.concatenate([*map(ops.convert_to_numpy, column)])
-            for column in zip(*rows, strict=True)
-        ]
-        samples, y = columns or (iter(()), None)
+        samples, y = _collected(samples, conditional)
     return checked(samples, values, y=y, condition=condition)
+
+
+def _collected(generator, conditional: bool) -> tuple:
+    """Returns all that a generator gives, as arrays.
+
+    It gives each batch once, and every epoch is to be compared with the same.
+    """
+    rows: list[Batch] = []
+    size = 0
+    for data in generator:
+        batch = as_batch(data, conditional)
+        rows.append(Batch(*(None if v is None else ops.convert_to_numpy(v) for v in batch)))
+        size += rows[-1].samples.nbytes
+        if size > LARGEST or len(rows) > MOST_BATCHES:
+            raise ValueError(_ENDLESS)
+    columns = (None if v[0] is None else np.concatenate(v) for v in zip(*rows, strict=True))
+    return tuple(columns) or (iter(()), None)
 
 
 def sizes(total: int, batch_size: int) -> Iterator[int]:

@@ -297,6 +297,21 @@ def _module(*names: str) -> Any:
 # Copying and loading networks.
 
 
+def serialized_as(name: str, kind: type) -> None:
+    """Lets Keras write a class into configs under one of its own names.
+
+    Then a network with layers of this class loads where the library is not installed. Without
+    Keras' table of names, the class is written as that of this library.
+
+    Args:
+        name: Such as `"keras.layers.Dense"`, of a class that does the same.
+        kind: The class.
+    """
+    names = _found("REGISTERED_OBJS_TO_NAMES", "api_export")
+    if names is not None:
+        names[kind] = name
+
+
 def _global_state():
     try:
         from keras.src.backend.common import global_state

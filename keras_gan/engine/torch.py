@@ -1,6 +1,7 @@
 """PyTorch: autograd, run eagerly or compiled (`torch_compile`)."""
 
 import os
+import warnings
 
 import keras
 import numpy as np
@@ -200,9 +201,14 @@ class Trainer(WithoutDynamo):
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
-        step = self._step
-        if self.jit_compile and not self.run_eagerly:
-            step = torch_compile.CompiledStep(self)
+        overridden = type(self).train_step is not Trainer.train_step
+        if overridden and self.jit_compile is True and not self.run_eagerly:
+            warnings.warn(
+                f"The train step runs eagerly, because {type(self).__name__} overrides train_step.",
+                stacklevel=2,
+            )
+        compiled = self.jit_compile and not self.run_eagerly and not overridden
+        step = torch_compile.CompiledStep(self) if compiled else self._step
 
         checked = self.devices == 1
 
@@ -210,11 +216,13 @@ class Trainer(WithoutDynamo):
             nonlocal checked
             with torch.no_grad():
                 for data in batches:
-                    batch = self._batch(data)
                     if not checked:
-                        torch_ranks.check_batch(batch)
+                        torch_ranks.check_batch(self._batch(data))
                         checked = True
-                    logs = step(_on_device(batch))
+                    if overridden:
+                        logs = self.train_step(data)
+                    else:
+                        logs = step(_on_device(self._batch(data)))
             return logs
 
         self.train_function = train_function

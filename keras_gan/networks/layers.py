@@ -4,10 +4,13 @@ Images, and the maps inside, are `(height, width, channels)` whatever
 `keras.config.image_data_format()` says, so that data, weights and files are the same.
 """
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from keras_gan import engine
+from keras_gan.engine.keras_internals import serialized_as
 
 # Also where Keras is set to channels first: Flatten would reorder the pixels there, and TensorFlow
 # has no such convolutions on a CPU.
@@ -34,6 +37,23 @@ class BatchNormalization(layers.BatchNormalization):
             value = moving.value
             moving.assign(value + (new - value) * (1.0 - self.momentum))
         return ops.cast(y, self.compute_dtype)
+
+
+# Files name Keras' layer, so that a generator of the zoo loads where this library is not installed.
+serialized_as("keras.layers.BatchNormalization", BatchNormalization)
+
+
+def with_own_layers(config: Any) -> Any:
+    """Returns a network's config with this library's layers in place of Keras' that do the same."""
+    if isinstance(config, (list, tuple)):
+        return [with_own_layers(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    config = {name: with_own_layers(part) for name, part in config.items()}
+    if (config.get("module"), config.get("class_name")) == ("keras.layers", "BatchNormalization"):
+        config |= {"registered_name": keras.saving.get_registered_name(BatchNormalization)}
+        config |= {"module": BatchNormalization.__module__}
+    return config
 
 
 def check_shape(image_shape: tuple[int, int, int], smallest: int = 8) -> None:

@@ -26,6 +26,7 @@ from keras_gan.engine.keras_internals import register_parameters, unset_weights,
 from keras_gan.errors import closest
 from keras_gan.files import file_facts
 from keras_gan.gan import GAN
+from keras_gan.networks import with_own_layers
 from keras_gan.presets import card, hub, safety
 
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
@@ -139,7 +140,9 @@ def _networks(config: dict[str, Any], weights: Path) -> dict[str, keras.Model]:
     with unset_weights():
         networks = {
             # Of a copy, because Keras changes the configs that it reads.
-            name: keras.saving.deserialize_keras_object(copy.deepcopy(config[name]))
+            name: keras.saving.deserialize_keras_object(
+                with_own_layers(copy.deepcopy(config[name]))
+            )
             for name in ("generator", "discriminator")
         }
         safety.check_size(networks, weights)
@@ -189,7 +192,13 @@ def _write_model(gan, folder):
         (folder / CONFIG).write_text(json.dumps(config, indent=1))
         # A copy that is not compiled has neither optimizers nor metrics to save.
         bare = GAN.from_config(gan.get_config())
-    bare.set_weights(gan.get_weights())
+    weights = gan.get_weights()
+    if not all(np.isfinite(weight).all() for weight in weights):
+        raise ValueError(
+            "The model has weights that are NaN or infinity, because its training has diverged: a "
+            "preset of it would be of no use."
+        )
+    bare.set_weights(weights)
     bare.save_weights(folder / WEIGHTS)
 
 
