@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gan import conditions, engine, evaluation
+from keras_gan import conditions, engine, evaluation, resuming
 from keras_gan.callbacks import Seeded, adapt_callbacks
 from keras_gan.datasets import batches
 from keras_gan.datasets.batches import Batch, SeededBatches
@@ -23,6 +23,7 @@ class Fitting(keras.Model):
     condition_is_given: bool
     examples: Batch | None
 
+    @resuming.resumable
     def fit(
         self, x=None, y=None, batch_size=None, epochs=1, *, callbacks=None, validation_split=0.0,
         validation_data=None, shuffle=True, keep_on_device="auto", steps_per_epoch=None, **kwargs,
@@ -101,14 +102,14 @@ class Fitting(keras.Model):
         seeded = Seeded(self, x)
         if seeded.loader is not None:
             shuffle = False  # They shuffle the samples; Keras would shuffle the batches as well.
-        if engine.loader and getattr(x, "is_array", False):
-            x = engine.loader(x)
         callbacks = adapt_callbacks(callbacks, kwargs.get("verbose", "auto"))
-        return super().fit(
-            x, epochs=epochs, shuffle=shuffle, callbacks=[seeded, *callbacks],
-            validation_split=validation_split, validation_data=validation_data,
-            steps_per_epoch=steps_per_epoch, **kwargs,
+        options = dict(
+            epochs=epochs, shuffle=shuffle, validation_split=validation_split,
+            validation_data=validation_data, steps_per_epoch=steps_per_epoch, **kwargs,
         )  # fmt: skip
+        if run := resuming.run_of(callbacks):
+            return resuming.fit_run(self, super().fit, run, seeded, x, callbacks, **options)
+        return super().fit(resuming.readable(x), callbacks=[seeded, *callbacks], **options)
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", *, steps=None, callbacks=None,

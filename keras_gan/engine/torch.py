@@ -113,6 +113,22 @@ def seed_noise(seed, step):
     torch.manual_seed(int(state))
 
 
+def random_states():
+    """Returns the states of torch's default generators, uint8 arrays, by device."""
+    states = {"torch": torch.get_rng_state().numpy()}
+    if torch_device().startswith("cuda"):
+        states["torch_cuda"] = torch.cuda.get_rng_state().numpy()
+    return states
+
+
+def set_random_states(states):
+    """Sets what `random_states` returned; other names are ignored."""
+    if "torch" in states:
+        torch.set_rng_state(torch.from_numpy(states["torch"].copy()))
+    if "torch_cuda" in states and torch_device().startswith("cuda"):
+        torch.cuda.set_rng_state(torch.from_numpy(states["torch_cuda"].copy()))
+
+
 def gather(array, order, start, size):
     """Returns `array[order[start : start + size]]`."""
     return array[order[start : start + size]]
@@ -137,12 +153,24 @@ def free_memory():
 class Trainer(WithoutDynamo):
     """Fits `_step(batch) -> logs` to Keras' torch trainer."""
 
+    _compiled_step: torch_compile.CompiledStep | None = None
+
+    @property
+    def compilation(self):
+        """What decides whether the next steps are compiled, as JSON values; None for nothing."""
+        return None if self._compiled_step is None else self._compiled_step.seen
+
+    @compilation.setter
+    def compilation(self, seen):
+        if self._compiled_step is not None and seen is not None:
+            self._compiled_step.seen = seen
+
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
-        step = self._step
+        step, self._compiled_step = self._step, None
         if self.jit_compile and not self.run_eagerly:
-            step = torch_compile.CompiledStep(self)
+            step = self._compiled_step = torch_compile.CompiledStep(self)
 
         def train_function(batches):
             with torch.no_grad():
