@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import warnings
 from argparse import ArgumentTypeError, Namespace
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the command's name; those of this process by default.
 
     Returns:
-        The exit code: 0 for success, 1 for a run that failed, 2 for bad input, 130 after Ctrl-C.
+        The exit code: 0 for success, 1 for a run that failed, 2 for bad input, 130 after Ctrl-C,
+        and of `train`, 143 after SIGTERM and 129 after SIGHUP.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # These are for developers.
@@ -44,9 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         except UsageError as error:
             _print_error(" ".join(str(error).split()))
             return 2
-        except KeyboardInterrupt:
-            _print_error("interrupted.")
-            return 130
+        except KeyboardInterrupt as error:
+            number = getattr(error, "signal", signal.SIGINT)
+            how = "interrupted" if number == signal.SIGINT else f"ended by signal {number}"
+            _print_error(f"{how}.")
+            return 128 + number
         except BrokenPipeError:  # As in `keras-gan info DIR | head -1`.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
@@ -142,9 +146,13 @@ def run_options(args: Namespace) -> dict[str, Any]:
             raise UsageError(str(error)) from error
         return DEFAULTS | given
     try:
-        saved = json.loads((args.out / "options.json").read_text())
-    except (OSError, ValueError) as error:
+        saved = _checked_options(json.loads((args.out / "options.json").read_text()))
+    except OSError as error:
         raise UsageError(f"there is nothing to resume in {args.out}: {error}.") from error
+    except (ValueError, UsageError) as error:
+        raise UsageError(
+            f"cannot resume {args.out}: its options.json is damaged: {error}."
+        ) from error
     if os.path.isabs(saved["data"]):  # A folder; it may have been given as a relative path.
         given["data"] = os.path.abspath(os.path.expanduser(given["data"]))
     for name, value in given.items():
@@ -156,12 +164,32 @@ def run_options(args: Namespace) -> dict[str, Any]:
     return DEFAULTS | saved | given
 
 
+def _checked_options(saved) -> dict[str, Any]:
+    """Returns the options in a run's folder, which are read as if they had been typed.
+
+    Raises:
+        UsageError: For those that the command does not take.
+    """
+    if not isinstance(saved, dict) or not {"variant", "data"} <= saved.keys():
+        raise UsageError("it does not contain the options of a run")
+    size = saved.get("image_size")
+    typed = saved | {"image_size": "x".join(map(str, size)) if isinstance(size, list) else size}
+    names = "data backend condition epochs batch_size steps_per_epoch image_size seed precision"
+    given = [(name, typed[name]) for name in names.split() if typed.get(name) is not None]
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in given]
+    parsed = vars(build_parser().parse_args(["train", str(saved["variant"]), *flags]))
+    return saved | {name: parsed[name] for name, _ in given} | {"variant": parsed["variant"]}
+
+
 def _require_empty(folder):
     if (folder / "options.json").exists():
         raise UsageError(
             f"{folder} already contains a run; add --resume, or choose another folder with --out."
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    # Hidden files are left by a run that was killed before it started.
+    if folder.exists() and (
+        not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())
+    ):
         raise UsageError(f"{folder} exists and is not a run folder; choose a new one with --out.")
 
 

@@ -7,6 +7,7 @@ from keras_gan import datasets as datasets
 from keras_gan import losses as losses
 from keras_gan import metrics as metrics
 from keras_gan import networks as networks
+from keras_gan import runs as runs
 from keras_gan import terms as terms
 from keras_gan.engine import enable_compilation_cache as enable_compilation_cache
 from keras_gan.gan import GAN as GAN

@@ -7,7 +7,9 @@ import contextlib
 import json
 import os
 import shlex
+import signal
 import sys
+import threading
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +25,8 @@ from keras_gan.files import content_key, replacing
 from keras_gan.gan import GAN
 from keras_gan.images import image_grid, sample_grid, save_image
 from keras_gan.metrics.report import default_metrics, report
-from keras_gan.runs import RunFolder, TimeLeft
+from keras_gan.progress import TimeLeft
+from keras_gan.runs import Run, Stopped
 
 SCORED = 10_000  # Held-out images for `train --score`, at most.
 
@@ -94,21 +97,63 @@ def train(args: Namespace) -> None:
         )
     keras.utils.set_random_seed(options["seed"])
     keras.config.set_dtype_policy(options["precision"])
-    with _errors_in_one_line():
-        gan, batches, held_out, options = _prepare(options)
-        with replacing(folder / "options.json") as part:
-            part.write_text(json.dumps(options, indent=1))
-        run = RunFolder(folder, batches, **options)
-        done = run.restore(gan)
-    epochs = options["epochs"]
-    if done >= epochs:
-        print(f"{folder} already has {done} epochs; give a larger --epochs to train longer.")
-        return
-    shape = "×".join(map(str, gan.sample_shape))
-    print(f"Training {args.variant} on {options['num_images']} images of {shape}.", flush=True)
-    _fit(gan, run, held_out, options, done)
+    with contextlib.ExitStack() as stack:
+        signals = stack.enter_context(_Signals())
+        with _errors_in_one_line():
+            gan, batches, held_out, options = _prepare(options)
+            run = signals.run = Run(folder, **options)
+            stack.enter_context(run.opened(gan))
+            if not args.resume and (folder / "options.json").exists():
+                raise CommandError(f"another process has started a run in {folder}.")
+            with replacing(folder / "options.json", durable=True) as part:
+                part.write_text(json.dumps(options, indent=1))
+        epochs = options["epochs"]
+        if run.epochs_done >= epochs:
+            print(
+                f"{folder} already has {run.epochs_done} epochs; give a larger --epochs to train "
+                "longer."
+            )
+            return
+        shape = "×".join(map(str, gan.sample_shape))
+        print(f"Training {args.variant} on {options['num_images']} images of {shape}.", flush=True)
+        _fit(gan, run, batches, held_out, options)
     print(f"Trained {args.variant}: {epochs} epochs, samples in {folder / 'samples.png'}")
     _print_next_steps(args, epochs, gan)
+
+
+class _Signals:
+    """Lets Ctrl-C, SIGTERM and SIGHUP end a training when its state is saved, as `Stopped`.
+
+    That is after the step or epoch that is being made. The second signal ends it at once, and so
+    does the first one where there is nothing to save.
+    """
+
+    NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows lacks the last one.
+
+    def __init__(self):
+        self.run: Run | None = None
+        self.process, self.before = os.getpid(), {}
+
+    def __enter__(self):
+        if threading.current_thread() is not threading.main_thread():
+            return self  # Python sets handlers in the main thread only.
+        for number in [getattr(signal, name) for name in self.NAMES if hasattr(signal, name)]:
+            if signal.getsignal(number) != signal.SIG_IGN:  # As under nohup.
+                self.before[number] = signal.signal(number, self._received)
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _received(self, number, frame):
+        if os.getpid() != self.process:  # A worker of a loader, which inherited this.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif self.run is not None and self.run.stepping and self.run.stop is None:
+            self.run.stop = number
+        else:
+            raise Stopped(number)
 
 
 def _prepare(options):
@@ -201,24 +246,27 @@ def _settings(gan):
     return {k: v for k, v in settings.items() if k not in ("generator", "discriminator")}
 
 
-def _fit(gan: GAN, run: RunFolder, held_out, options, done):
+def _fit(gan: GAN, run: Run, batches, held_out, options):
     epochs, recipe = options["epochs"], presets.get_recipe(options["variant"])
     decay = [LinearDecay(recipe.decay)] if recipe.decay else []
     progress = TimeLeft(run.folder / "samples.png")
     try:
         gan.fit(
-            run.batches,
+            batches,
             epochs=epochs,
-            initial_epoch=done,
             validation_data=held_out,
             callbacks=[*decay, run, progress],
-            shuffle=False,  # The batches have an order of their own.
             verbose=0,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         progress.clear()
+        number = getattr(error, "signal", signal.SIGINT)
+        how = (
+            "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+        )
         saved = f"{len(run.rows)} of {epochs} epochs are in {run.folder}"
-        raise CommandError(f"interrupted; {saved}; add --resume to continue.", 130) from None
+        message = f"{how}; {saved}; add --resume to continue."
+        raise CommandError(message, 128 + number) from None
     except OSError as error:
         progress.clear()
         raise CommandError(

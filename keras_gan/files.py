@@ -5,6 +5,7 @@ import errno
 import hashlib
 import http.client
 import os
+import shutil
 import sys
 import tempfile
 import urllib.error
@@ -28,24 +29,88 @@ def home() -> Path:
     return Path(os.environ.get("KERAS_GAN_HOME", f"{keras_home}/keras_gan")).expanduser()
 
 
+WRITING = ".writing-"  # How the names of temporary folders start.
+READY = ".ready"  # A folder of files that are complete, and replace others one by one.
+
+
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
+def replacing(path: str | os.PathLike, durable: bool = False) -> Iterator[Path]:
     """Yields a temporary path to write to, which replaces `path` unless an error is raised.
 
     Readers see the old file or the new one, never a part of it, even with several writers at once.
 
     Args:
         path: The file to write. Its folder is made if it is missing.
+        durable: Whether to wait until the new file is on the disk, so that not even a power cut
+            leaves neither.
 
     Yields:
         A path in a temporary folder beside the file, with the file's name.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=WRITING) as folder:
         part = Path(folder) / path.name
         yield part
+        if durable:
+            _sync(part)
         os.replace(part, path)
+        if durable:
+            _sync(path.parent)
+
+
+@contextlib.contextmanager
+def replacing_all(folder: str | os.PathLike, last: str) -> Iterator[Path]:
+    """Yields a temporary folder, whose files replace those of `folder` unless an error is raised.
+
+    All are replaced or none, wherever the process is killed: the new files are complete on the disk
+    before the first one is moved, and once the file `last` has been moved, `finish_replacing` moves
+    those that are left. Other files in the folder are kept.
+
+    Args:
+        folder: The folder to change; it is created if missing.
+        last: The file by which readers recognize the others, as it lists their hashes.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=WRITING) as temporary:
+        written = Path(temporary) / "files"
+        written.mkdir()
+        yield written
+        for path in written.iterdir():
+            _sync(path)
+        finish_replacing(folder, last)
+        shutil.rmtree(folder / READY, ignore_errors=True)  # Of a process killed before it counted.
+        os.rename(written, folder / READY)
+        os.replace(folder / READY / last, folder / last)  # From here on, the new files count.
+        finish_replacing(folder, last)
+        _sync(folder)
+
+
+def finish_replacing(folder: Path, last: str) -> None:
+    """Moves the files that a process killed in `replacing_all` had no time to move.
+
+    Readers call it too: it only moves what already counts, so it may run beside the writer.
+    """
+    ready = folder / READY
+    if not ready.is_dir() or (ready / last).exists():
+        return
+    for path in sorted(ready.iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # Another process has moved it.
+            os.replace(path, folder / path.name)
+    with contextlib.suppress(OSError):
+        ready.rmdir()
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open folders.
+    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def file_facts(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gan import conditions, engine, evaluation
+from keras_gan import conditions, engine, evaluation, resuming
 from keras_gan.callbacks import Seeded, adapt_callbacks
 from keras_gan.datasets import batches
 from keras_gan.datasets.batches import Batch, SeededBatches
@@ -30,6 +30,7 @@ class Fitting(keras.Model):
     values: Values
     _made_frozen: bool  # Whether the discriminator was, when the model was made.
 
+    @resuming.resumable
     def fit(
         self, x=None, y=None, batch_size=None, epochs=1, *, callbacks=None, validation_split=0.0,
         validation_data=None, shuffle=True, keep_on_device="auto", steps_per_epoch=None, **kwargs,
@@ -132,15 +133,15 @@ class Fitting(keras.Model):
         if seeded.loader is not None:
             shuffle = False  # They shuffle the samples; Keras would shuffle the batches as well.
         from_array = getattr(x, "is_array", False)
-        if engine.loader and from_array and not _is_on_disk(x.samples):
-            x = engine.loader(x)
-        elif batches.with_data(self.condition) and not from_array and not self.condition.is_image:
+        if batches.with_data(self.condition) and not from_array and not self.condition.is_image:
             x = watched(x, self.condition)  # Of loaders, only the first batch was looked at.
-        return super().fit(
-            x, epochs=epochs, shuffle=shuffle, callbacks=[seeded, *callbacks],
-            validation_split=validation_split, validation_data=validation_data,
-            steps_per_epoch=steps_per_epoch, **kwargs,
+        options = dict(
+            epochs=epochs, shuffle=shuffle, validation_split=validation_split,
+            validation_data=validation_data, steps_per_epoch=steps_per_epoch, **kwargs,
         )  # fmt: skip
+        if run := resuming.run_of(callbacks):
+            return resuming.fit_run(self, super().fit, run, seeded, x, callbacks, **options)
+        return super().fit(resuming.readable(x), callbacks=[seeded, *callbacks], **options)
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", *, steps=None, callbacks=None,
@@ -232,13 +233,6 @@ class Fitting(keras.Model):
     def _data_seed(self) -> int:
         """Returns the seed of the data's order: the one that the noise started from."""
         return engine.agreed(int(ops.convert_to_numpy(self.noise.state)[0]))
-
-
-def _is_on_disk(array) -> bool:
-    """Returns whether an array is a memory map, or a view of one."""
-    while array is not None and not isinstance(array, np.memmap):
-        array = getattr(array, "base", None)
-    return array is not None
 
 
 def _callback_list(gan, callbacks, verbose, steps):

@@ -27,7 +27,8 @@ class PairedOptimizer(keras.optimizers.Optimizer):
             )
         self.generator = generator
         self.discriminator = discriminator
-        self._ratio = ratio
+        self.ratio = ratio
+        self.complete = True  # False where the training continues with another call of Keras' fit.
 
     def build(self, variables):
         raise RuntimeError("GAN.compile builds the two optimizers, each with its own network.")
@@ -61,17 +62,25 @@ class PairedOptimizer(keras.optimizers.Optimizer):
                 )
         rate = float(keras.ops.convert_to_numpy(self.generator.learning_rate))
         if rate > 0:
-            self._ratio = float(keras.ops.convert_to_numpy(self.discriminator.learning_rate)) / rate
-        elif self._ratio is None:
-            self._ratio = 1.0
+            self.ratio = float(keras.ops.convert_to_numpy(self.discriminator.learning_rate)) / rate
+        elif self.ratio is None:
+            self.ratio = 1.0
         self.generator.learning_rate = value
-        self.discriminator.learning_rate = value * self._ratio
+        self.discriminator.learning_rate = value * self.ratio
 
     def set_weights(self, weights):
         for variable, weight in zip(self.variables, weights, strict=True):
             variable.assign(weight)
 
+    def rates(self) -> list[keras.Variable]:
+        """Returns the variables of the learning rates, where these are no schedules."""
+        sides = self.generator, self.discriminator
+        found = [getattr(_innermost(side), "_learning_rate", None) for side in sides]
+        return [rate for rate in found if isinstance(rate, keras.Variable)]
+
     def finalize_variable_values(self, var_list):
+        if not self.complete:
+            return
         for side in (self.generator, self.discriminator):
             side.finalize_variable_values(_innermost(side)._trainable_variables)
 
@@ -86,7 +95,7 @@ class PairedOptimizer(keras.optimizers.Optimizer):
         return {
             "generator": serialize(self.generator),
             "discriminator": serialize(self.discriminator),
-            "ratio": self._ratio,
+            "ratio": self.ratio,
             "name": self.name,
         }
 

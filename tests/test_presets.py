@@ -1,6 +1,7 @@
 """Presets: written, found, loaded and used."""
 
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -100,8 +101,8 @@ def full_disk(*args, **options):
 
 BREAKS = {
     "config and metadata": (Path, "write_text"),
-    "weights": (GAN, "save_weights"),
-    "moving": (Path, "replace"),
+    "weights": (Path, "write_bytes"),
+    "moving": (os, "rename"),
 }
 
 

@@ -3,8 +3,8 @@
 - `Trainer`: a mixin for `keras.Model` that fits the train step to Keras' trainer and compiles it.
 - The train step uses `value_and_grad`, `logits_and_gradient`, `input_gradient`,
   `mean_over_devices`, `device_share`, `apply`, `normal` and `uniform`; networks use `batch_norm`.
-- Around the step: `agreed`, `seed_noise`, `loader`, `gather`, `free_memory`, `device_name` and
-  `enable_compilation_cache`.
+- Around the step: `agreed`, `seed_noise`, `random_states`, `set_random_states`, `loader`, `gather`,
+  `free_memory`, `device_name` and `enable_compilation_cache`.
 
 `batch_norm` and `loader` are None where Keras' own are as fast. Only the module of the backend that
 Keras runs on is imported. `TRAINS` is False on backends without gradients.
@@ -34,7 +34,9 @@ if keras.backend.backend() == "jax":
         logits_and_gradient,
         mean_over_devices,
         normal,
+        random_states,
         seed_noise,
+        set_random_states,
         uniform,
         value_and_grad,
     )
@@ -54,7 +56,9 @@ elif keras.backend.backend() == "tensorflow":
         logits_and_gradient,
         mean_over_devices,
         normal,
+        random_states,
         seed_noise,
+        set_random_states,
         uniform,
         value_and_grad,
     )
@@ -74,7 +78,9 @@ elif keras.backend.backend() == "torch":
         logits_and_gradient,
         mean_over_devices,
         normal,
+        random_states,
         seed_noise,
+        set_random_states,
         uniform,
         value_and_grad,
     )
@@ -94,7 +100,9 @@ else:
         logits_and_gradient,
         mean_over_devices,
         normal,
+        random_states,
         seed_noise,
+        set_random_states,
         uniform,
         value_and_grad,
     )
@@ -116,7 +124,9 @@ __all__ = [
     "logits_and_gradient",
     "mean_over_devices",
     "normal",
+    "random_states",
     "seed_noise",
+    "set_random_states",
     "uniform",
     "value_and_grad",
 ]

@@ -123,6 +123,15 @@ def seed_noise(seed, step):
     """Does nothing: on JAX, noise follows from the state of the model's `SeedGenerator`."""
 
 
+def random_states():
+    """Returns nothing: on JAX, noise follows from the states of `SeedGenerator`s."""
+    return {}
+
+
+def set_random_states(states):
+    """Does nothing: see `random_states`."""
+
+
 @functools.partial(jax.jit, static_argnums=3)
 def gather(array, order, start, size):
     """Returns `array[order[start : start + size]]`, in one call of the device.
@@ -154,6 +163,8 @@ def free_memory():
 
 class Trainer:
     """Fits `_step(batch) -> logs` to Keras' JAX trainer."""
+
+    compilation = None  # Every step is compiled, or none is.
 
     @property
     def leads(self):

@@ -6,10 +6,12 @@ library then takes the public way, which is slower or does a little less.
 
 import contextlib
 import importlib
+import io
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -390,6 +392,35 @@ def register_parameters(network: keras.Model) -> None:
     """
     for layer in all_layers(network):
         getattr(layer, "_post_build", lambda: None)()
+
+
+def global_seed() -> list[keras.Variable]:
+    """Returns the state of the generator that `keras.random` uses without a seed.
+
+    Without Keras' function, returns nothing: a resumed run then draws other numbers where a user's
+    layer draws them without a seed.
+    """
+    generator = _found("global_seed_generator", "random.seed_generator")
+    return [] if generator is None else [generator().state]
+
+
+def write_weights(model: keras.Model, path: Path) -> None:
+    """Writes a model's weights, as `save_weights` does; raises OSError unless they are complete.
+
+    HDF5 is written in memory: on a full disk, its library leaves open files behind that crash the
+    process when it ends. Without Keras' functions, it writes to the disk.
+    """
+    store = _found("H5IOStore", "saving.saving_lib")
+    save = _found("_save_state", "saving.saving_lib")
+    content = io.BytesIO()
+    try:
+        opened = store(content, mode="w")
+        save(model, weights_store=opened, assets_store=None, inner_path="", visited_saveables=set())
+        opened.close()
+    except TypeError:
+        model.save_weights(path)
+    else:
+        path.write_bytes(content.getbuffer())
 
 
 def custom_objects(objects: dict[str, Any]) -> contextlib.AbstractContextManager:

@@ -148,27 +148,39 @@ def seed_noise(seed, step):
     """Does nothing: on TensorFlow, noise follows from the state of the model's `SeedGenerator`."""
 
 
+def random_states():
+    """Returns nothing: on TensorFlow, noise follows from the states of `SeedGenerator`s."""
+    return {}
+
+
+def set_random_states(states):
+    """Does nothing: see `random_states`."""
+
+
 def gather(array, order, start, size):
     """Returns `array[order[start : start + size]]`."""
     return tf.gather(array, order[start : start + size])
 
 
-def loader(batches):
-    """Returns the batches of a `SeededBatches` of an array as a `tf.data.Dataset`.
+def loader(batches, start=0):
+    """Returns the batches of a `SeededBatches` of an array, from one on, as a `tf.data.Dataset`.
 
     Without autotuning: TensorFlow 2.21 waits for its thread at the end of each epoch.
     """
     arrays = [tf.constant(keras.ops.convert_to_numpy(part)) for part in batches.arrays]
     count = tf.TensorSpec((None,), tf.int64)
     # One call of Python for each epoch, when it starts.
-    epochs = tf.data.Dataset.from_generator(lambda: [batches.numbers()], output_signature=count)
+    skipped = start * batches.batch_size
+    epochs = tf.data.Dataset.from_generator(
+        lambda: [batches.numbers()[skipped:]], output_signature=count
+    )
     numbers = epochs.flat_map(tf.data.Dataset.from_tensor_slices)
     # The compiler knows the size of batches that are all alike.
     chosen = numbers.batch(batches.batch_size, drop_remainder=batches.all_alike)
     loaded = chosen.map(lambda i: tuple(tf.gather(part, i) for part in arrays)).prefetch(1)
     options = tf.data.Options()
     options.autotune.enabled = False
-    counted = tf.data.experimental.assert_cardinality(len(batches))
+    counted = tf.data.experimental.assert_cardinality(len(batches) - start)
     return loaded.apply(counted).with_options(options)
 
 
@@ -190,6 +202,7 @@ def free_memory():
 class Trainer:
     """Fits `_step(batch) -> logs` to Keras' TensorFlow trainer."""
 
+    compilation = None  # Every step is compiled, or none is.
     leads = True  # Whether this process prints and writes files.
 
     @property

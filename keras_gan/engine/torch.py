@@ -135,6 +135,22 @@ def seed_noise(seed, step):
     torch.manual_seed(int(state))
 
 
+def random_states():
+    """Returns the states of torch's default generators, uint8 arrays, by device."""
+    states = {"torch": torch.get_rng_state().numpy()}
+    if torch_device().startswith("cuda"):
+        states["torch_cuda"] = torch.cuda.get_rng_state().numpy()
+    return states
+
+
+def set_random_states(states):
+    """Sets what `random_states` returned; other names are ignored."""
+    if "torch" in states:
+        torch.set_rng_state(torch.from_numpy(states["torch"].copy()))
+    if "torch_cuda" in states and torch_device().startswith("cuda"):
+        torch.cuda.set_rng_state(torch.from_numpy(states["torch_cuda"].copy()))
+
+
 def gather(array, order, start, size):
     """Returns `array[order[start : start + size]]`."""
     return array[order[start : start + size]]
@@ -158,6 +174,18 @@ def free_memory():
 
 class Trainer(WithoutDynamo):
     """Fits `_step(batch) -> logs` to Keras' torch trainer."""
+
+    _compiled_step: torch_compile.CompiledStep | None = None
+
+    @property
+    def compilation(self):
+        """What decides whether the next steps are compiled, as JSON values; None for nothing."""
+        return None if self._compiled_step is None else self._compiled_step.seen
+
+    @compilation.setter
+    def compilation(self, seen):
+        if self._compiled_step is not None and seen is not None:
+            self._compiled_step.seen = seen
 
     @property
     def devices(self):
@@ -208,8 +236,8 @@ class Trainer(WithoutDynamo):
                 stacklevel=2,
             )
         compiled = self.jit_compile and not self.run_eagerly and not overridden
-        step = torch_compile.CompiledStep(self) if compiled else self._step
-
+        self._compiled_step = torch_compile.CompiledStep(self) if compiled else None
+        step = self._compiled_step or self._step
         checked = self.devices == 1
 
         def train_function(batches):

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import keras
 import torch
@@ -33,6 +34,9 @@ class CompiledStep:
     A graph is made for the kind of the first batch, and for any kind that comes twice in a row: the
     smaller last batch of an epoch is not worth compiling for.
 
+    All of this depends on `seen` alone, which a run keeps: a resumed run compiles what it would
+    have compiled, and no more.
+
     Eager and compiled steps draw the same noise on a CPU, if the layers of the networks draw none.
     Dropout, `GaussianNoise` and their like draw other numbers of the same distribution when they
     are compiled, and so do the steps after them. On a GPU, compiled noise is Inductor's own.
@@ -40,19 +44,24 @@ class CompiledStep:
 
     def __init__(self, gan):
         self.gan = gan
-        self.graphs: dict[tuple, Callable] = {}
-        self.first = self.last = None
+        self.graphs: dict[str, Callable] = {}
         waits = gan.jit_compile == "auto" and torch_device().startswith("cpu")
-        self.eager_steps = AUTO_STEPS - int(gan.optimizer.iterations) if waits else 0
+        self.seen: dict[str, Any] = {"first": None, "last": None, "compiled": []}
+        self.seen["eager_steps"] = AUTO_STEPS - int(gan.optimizer.iterations) if waits else 0
 
     def __call__(self, batch):
-        kind = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tensors_of(batch))
-        self.first = self.first or kind
-        usual, self.last = kind in (self.first, self.last), kind
-        self.eager_steps -= 1
-        if self.eager_steps < 0 and usual and kind not in self.graphs:
+        seen = self.seen
+        kind = str([(*tensor.shape, tensor.dtype) for tensor in tensors_of(batch)])
+        seen["first"] = seen["first"] or kind
+        usual, seen["last"] = kind in (seen["first"], seen["last"]), kind
+        seen["eager_steps"] = max(seen["eager_steps"] - 1, -1)
+        if seen["eager_steps"] < 0 and usual and kind not in seen["compiled"]:
+            seen["compiled"].append(kind)
+        if kind not in seen["compiled"]:
+            return self.gan._step(batch)
+        if kind not in self.graphs:
             self.graphs[kind] = _compiled(self.gan)
-        return self.graphs.get(kind, self.gan._step)(batch)
+        return self.graphs[kind](batch)
 
 
 def _compiled(gan):

@@ -11,7 +11,6 @@ import fnmatch
 import importlib
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,14 @@ import numpy as np
 from keras_gan import engine
 from keras_gan import metrics as metrics  # Registers the metrics, which a preset may name.
 from keras_gan.datasets.batches import Batch
-from keras_gan.engine.keras_internals import register_parameters, unset_weights, without_tensorflow
+from keras_gan.engine.keras_internals import (
+    register_parameters,
+    unset_weights,
+    without_tensorflow,
+    write_weights,
+)
 from keras_gan.errors import closest
-from keras_gan.files import file_facts
+from keras_gan.files import file_facts, finish_replacing, replacing_all
 from keras_gan.gan import GAN
 from keras_gan.networks import with_own_layers
 from keras_gan.presets import card, hub, safety
@@ -83,6 +87,24 @@ def check_files(folder: Path) -> list[str]:
     Raises:
         ValueError: If the config or the weights differ from the recorded hashes.
     """
+    with contextlib.suppress(OSError):  # The folder may be read-only.
+        finish_replacing(folder, METADATA)
+    before = _content(folder / METADATA)
+    try:
+        return _checked_files(folder)
+    except ValueError:
+        if _content(folder / METADATA) == before:
+            raise
+    return check_files(folder)  # It was replaced in the meantime.
+
+
+def _content(path: Path) -> bytes | None:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return None
+
+
+def _checked_files(folder: Path) -> list[str]:
     with _one_line_errors(folder / METADATA) as path:
         metadata = json.loads(path.read_text())
         if metadata["format"] > FORMAT:
@@ -156,8 +178,9 @@ def save_to_preset(
 ) -> None:
     """Writes a preset: config, weights, metadata, samples and a card.
 
-    Each file is written whole or not at all. Other files in the folder are kept. The optimizers'
-    state is not saved: use `gan.save` for that.
+    The preset is written whole or not at all, also over an older one: whoever loads it, even after
+    this process was killed, gets the old one or the new one. Other files in the folder are kept.
+    The optimizers' state is not saved: use `gan.save`, or `keras_gan.runs.Run`, for that.
 
     Args:
         gan: The model.
@@ -169,11 +192,9 @@ def save_to_preset(
             names to dicts of numbers, each with an optional `protocol`.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     facts = {"format": FORMAT, "name": folder.name, "backend": keras.backend.backend()}
     facts |= {"versions": _versions(), "device": engine.device_name()} | metadata
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
-        written = Path(temporary)
+    with replacing_all(folder, last=METADATA) as written:
         _write_model(gan, written)
         if gan.examples is not None:
             np.savez_compressed(written / EXAMPLES, **gan.examples._asdict())
@@ -182,8 +203,6 @@ def save_to_preset(
         (written / "README.md").write_text(text, encoding="utf-8")
         facts["files"] = {path.name: file_facts(path) for path in sorted(written.iterdir())}
         (written / METADATA).write_text(json.dumps(facts, indent=1))
-        for path in sorted(written.iterdir()):
-            path.replace(folder / path.name)
 
 
 def _write_model(gan, folder):
@@ -199,7 +218,7 @@ def _write_model(gan, folder):
             "preset of it would be of no use."
         )
     bare.set_weights(weights)
-    bare.save_weights(folder / WEIGHTS)
+    write_weights(bare, folder / WEIGHTS)
 
 
 def _write_pictures(gan, history, folder):
