@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import warnings
 from collections.abc import Iterator
 from functools import cache
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_gan.datasets.resizing import MAX_PIXELS, ImageShape, fit_image
+from keras_gan.files import check_regular
 from keras_gan.progress import Progress
 
 if TYPE_CHECKING:
@@ -118,11 +118,8 @@ def open_image(path: str | os.PathLike, shape: ImageShape) -> Iterator[Image.Ima
     """
     from PIL import Image
 
-    facts = os.stat(path)
-    if not stat.S_ISREG(facts.st_mode):
-        raise ValueError("it is not a regular file")
-    if facts.st_size > MAX_BYTES:
-        raise ValueError(f"it has {facts.st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
+    if check_regular(path).st_size > MAX_BYTES:
+        raise ValueError(f"it has more than the {MAX_BYTES:,} bytes allowed")
     with Image.open(path, formats=_formats()) as image:
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, six times faster for a photo. Pillow
         # then rounds its last row and column up: with at least four times the target's size, that
