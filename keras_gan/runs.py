@@ -15,6 +15,7 @@ import numpy as np
 from keras_gan import presets
 from keras_gan.callbacks import SampleGrid
 from keras_gan.datasets.batches import SeededBatches
+from keras_gan.engine.keras_internals import set_random_seed
 from keras_gan.files import replacing
 from keras_gan.gan import GAN
 
@@ -152,7 +153,7 @@ def _reseed(model, *entropy: int) -> None:
         return np.random.SeedSequence([*entropy, *more]).generate_state(2)
 
     # The generators of PyTorch, NumPy and Python …
-    keras.utils.set_random_seed(int(seed()[0]))
+    set_random_seed(int(seed()[0]))
     # … and those of Keras, whose states weights files lack. Some are int32, hence 31 bits.
     states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
     for i, state in enumerate(states):

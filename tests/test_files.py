@@ -44,7 +44,7 @@ def test_content_keys_differ_with_value_type_and_shape():
 def test_redirects_lead_to_encrypted_addresses_only(target):
     request = urllib.request.Request("https://example.org/x")
     follow = files._SafeRedirects().redirect_request
-    with pytest.raises(ConnectionError, match="redirects to .* not encrypted"):
+    with pytest.raises(ConnectionError, match=r"redirects to .* not encrypted"):
         follow(request, None, 302, "Found", {}, target)
     assert follow(request, None, 302, "Found", {}, "https://a.org/y").full_url == "https://a.org/y"
 
@@ -61,6 +61,8 @@ def test_downloads_refuse_redirects(tmp_path):
 
     with http.server.HTTPServer(("localhost", 0), Redirecting) as server:
         threading.Thread(target=server.handle_request).start()
-        with pytest.raises(ConnectionError, match="Could not fetch .*redirects to ftp://localhost"):
+        with pytest.raises(
+            ConnectionError, match=r"Could not fetch .*redirects to ftp://localhost"
+        ):
             files.fetch(f"http://localhost:{server.server_port}/x", tmp_path / "x")
     assert list(tmp_path.iterdir()) == []

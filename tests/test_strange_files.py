@@ -15,7 +15,7 @@ import pytest
 from conftest import assert_readable, folder_numbers
 from PIL import Image
 
-from keras_gan import progress
+from keras_gan import waiting
 from keras_gan.datasets import ImageFolder, decoding, image_files, read_image, resizing
 
 pytestmark = pytest.mark.once
@@ -211,7 +211,7 @@ def test_16_bit_values_are_rounded():
 def test_progress_is_shown_after_a_while_and_on_stderr(forty, monkeypatch, capsys):
     assert ImageFolder(forty, 8).num_images == 40
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr(progress, "PATIENCE", 0)
+    monkeypatch.setattr(waiting, "PATIENCE", 0)
     ImageFolder(forty, 8)
     out, err = capsys.readouterr()
     assert out == ""
@@ -223,9 +223,9 @@ def test_progress_is_shown_after_a_while_and_on_stderr(forty, monkeypatch, capsy
 
 def test_progress_overwrites_the_line_of_a_terminal(monkeypatch, capsys):
     clock = iter([0.0, 2.9, 3.1, 3.2, 3.4])
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(waiting.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with progress.Progress("Counting", 4000) as counter:
+    with waiting.Progress("Counting", 4000) as counter:
         for _ in range(4):
             counter.add(1000)
     start = "\r\x1b[K"

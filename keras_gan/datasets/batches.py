@@ -3,7 +3,6 @@
 import copy
 import itertools
 import warnings
-from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -365,12 +364,6 @@ def held_out(
         ]
         samples, y = columns or (iter(()), None)
     return checked(samples, sample_shape, y=y, condition=condition)
-
-
-def sizes(total: int, batch_size: int) -> Iterator[int]:
-    """Yields the sizes of the batches that make a total."""
-    for start in range(0, total, batch_size):
-        yield min(batch_size, total - start)
 
 
 def divided(batch: Batch, size) -> tuple[Batch, Batch]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_gan.datasets.resizing import MAX_PIXELS, ImageShape, fit_image
 from keras_gan.files import check_regular
-from keras_gan.progress import Progress
+from keras_gan.waiting import Progress
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -1,5 +1,6 @@
 """A folder of images of any size as batches of one shape, decoded as they are needed."""
 
+import copy
 import hashlib
 import os
 import warnings
@@ -11,7 +12,7 @@ import numpy as np
 
 from keras_gan.datasets.decoding import SUFFIXES, decode_image, image_files, open_image
 from keras_gan.datasets.resizing import ImageShape, ImageSize, image_shape
-from keras_gan.progress import Progress
+from keras_gan.waiting import Progress
 
 
 class ImageFolder(keras.utils.PyDataset):
@@ -121,6 +122,21 @@ class ImageFolder(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Moves on to the next epoch; Keras calls it."""
         self.epoch += 1
+
+    def subset(self, chosen: np.ndarray) -> "ImageFolder":
+        """Returns a folder of some of the images.
+
+        Args:
+            chosen: For each image, in the order of the paths, whether it is wanted: booleans
+                `(num_images,)`.
+        """
+        part = copy.copy(self)
+        part._paths = [self._paths[i] for i in np.flatnonzero(chosen)]
+        part.num_images, part._damaged = len(part._paths), set()
+        if self.class_names is not None:
+            part._labels = self._labels[chosen]
+        part.epoch = self.epoch
+        return part
 
     @property
     def fingerprint(self) -> str:

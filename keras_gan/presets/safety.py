@@ -16,12 +16,12 @@ from keras_gan.engine.keras_internals import all_layers
 from keras_gan.files import check_regular, read_bytes
 from keras_gan.metrics.extractors import NAMES
 from keras_gan.metrics.streaming import ImageMetric
+from keras_gan.networks.layers import MAX_VALUES
 
 # Of a JSON file: the bytes, the containers inside each other, and the objects that are described.
 # A config of 1,000 layers has about 500,000 bytes and 5,000 objects.
 MAX_JSON, MAX_DEPTH, MAX_OBJECTS = 8 << 20, 100, 10_000
 MAX_CALLS = 50_000  # Of layers, while networks are built: about half a minute.
-MAX_VALUES = 1 << 26  # Of one sample or its latents.
 MAX_MAP = 1 << 28  # Of what a layer makes of one sample: 1 GiB of float32.
 # Layers of Keras that run code from the config or from a file named in it.
 WITH_CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "__lambda__")
@@ -146,8 +146,8 @@ def drop_foreign_extractors(compile_config: Any) -> None:
             metric for metric, source in zip(metrics, sources, strict=True) if source is None
         ]
         warnings.warn(
-            f"Metrics of this preset are left out, because they read {', '.join(foreign)}. A preset "
-            "opens no file outside its folder; compile with metrics=… to use them.",
+            f"Metrics of this preset are left out, because they read {', '.join(foreign)}. A "
+            "preset opens no file outside its folder; compile with metrics=… to use them.",
             stacklevel=4,
         )
 

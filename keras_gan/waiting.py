@@ -1,4 +1,4 @@
-"""How far something is that takes long, on stderr: a command's stdout may be read by a program."""
+"""A line for those who wait, on stderr: a command's stdout may be read by a program."""
 
 import sys
 import time
