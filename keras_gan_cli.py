@@ -281,7 +281,8 @@ def _add_train_options(option):
         "--score",
         action="store_true",
         default=None,
-        help="score the samples after each epoch, and keep the best epoch in best/",
+        help="score the samples after each epoch, and keep the best epoch in best/; of data "
+        "without a test split, a tenth scores and is not trained on",
     )
     option("--resume", action="store_true", help="continue the run in --out")
 

@@ -99,7 +99,7 @@ class Condition:
             raise ValueError(
                 f"There are {len(rows)} conditions for {size} samples; give one, or one for each."
             )
-        return rows if len(rows) == size else np.repeat(rows, size, axis=0)
+        return rows if len(rows) == size else np.broadcast_to(rows, (size, *rows.shape[1:]))
 
     def _rows(self, wanted) -> np.ndarray:
         """Returns what a user asks for as float32 `(n, *shape)`."""

@@ -15,7 +15,8 @@ def closest(name: Any, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-    return f"{name!r}{hint} Known: {', '.join(known) or 'none'}."
+    shown = repr(name) if len(str(name)) < 100 else f"{str(name)[:50]!r}…"
+    return f"{shown}{hint} Known: {', '.join(known) or 'none'}."
 
 
 def check_whole(name: str, value) -> int:

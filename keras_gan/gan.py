@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_gan import average, conditions, engine, evaluation, losses, optimizers
@@ -72,9 +73,9 @@ class GAN(Fitting, Sampling, Saving, engine.Trainer, keras.Model):
         ema_momentum: None, or the momentum in 0…1 of a moving average of the generator's weights,
             which then serves `generate`, `predict` and `evaluate`. It starts lower, at
             `(1 + t) / (10 + t)` after `t` updates, so that short runs do not show the start.
-        seed: Seed of the noise and of the order of the data in training; None takes one from
-            `keras.utils.set_random_seed`. On torch, a seed sets torch's default generator when
-            `fit` starts, since the noise is drawn from it.
+        seed: Seed of the noise and of the order of the data in training, a whole number ≥ 0; None
+            takes one from `keras.utils.set_random_seed`. On torch, a seed sets torch's default
+            generator when `fit` starts, since the noise is drawn from it.
         name: Of the model.
 
     Raises:
@@ -135,7 +136,7 @@ class GAN(Fitting, Sampling, Saving, engine.Trainer, keras.Model):
         self.ema_momentum = ema_momentum
         self.ema_generator = None if ema_momentum is None else average.frozen_copy(generator)
         self.seed = seed
-        self.noise = keras.random.SeedGenerator(seed)
+        self.noise = keras.random.SeedGenerator(_noise_seed(seed))
         # In the order in which the updates give them.
         sides = {side: [t.name for t in self.terms.values() if t.side == side] for side in SIDES}
         self.step_means = StepMeans([*MEANS, *sides["discriminator"], *sides["generator"]])
@@ -447,6 +448,17 @@ class GAN(Fitting, Sampling, Saving, engine.Trainer, keras.Model):
         from keras_gan.presets import save_to_preset  # That package builds on this module.
 
         save_to_preset(self, folder, history, **metadata)
+
+
+def _noise_seed(seed: int | None) -> int | None:
+    """Returns the seed of Keras' generator, which takes no more than 31 bits on torch."""
+    if seed is None:
+        return None
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise ValueError(f"seed must be None or a whole number ≥ 0; got {seed!r}.")
+    if seed < 2**31:
+        return int(seed)
+    return int(np.random.SeedSequence(int(seed)).generate_state(1)[0] >> 1)
 
 
 def _part(samples, parts: int):

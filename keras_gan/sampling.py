@@ -1,12 +1,12 @@
 """Sampling: what a generator makes, for users."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_gan.datasets import batches
 from keras_gan.errors import check_whole
 from keras_gan.values import Values
 
@@ -59,6 +59,30 @@ class Sampling(keras.Model):
             ValueError: If `num_samples` or `batch_size` is not a whole number ≥ 1, the latents or
                 conditions are of another shape, or the generator gives NaN or infinity.
         """
+        parts = self.generate_batches(
+            num_samples, condition=condition, latents=latents, seed=seed, batch_size=batch_size,
+            dtype=dtype,
+        )  # fmt: skip
+        return np.concatenate(list(parts))
+
+    def generate_batches(
+        self,
+        num_samples: int | None = None,
+        *,
+        condition: Any = None,
+        latents: Any = None,
+        seed: int | None = None,
+        batch_size: int = 64,
+        dtype: str | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Returns an iterator over the batches that `generate` puts together.
+
+        For more samples than fit into the memory. Arguments and errors are those of `generate`;
+        arguments are checked at once.
+
+        Returns:
+            An iterator of NumPy arrays `(batch_size, *sample_shape)`; the last may be smaller.
+        """
         batch_size = check_whole("batch_size", batch_size)
         if dtype not in (None, "float32"):
             raise ValueError(f'dtype must be None or "float32"; got {dtype!r}.')
@@ -70,17 +94,18 @@ class Sampling(keras.Model):
         num_samples = (
             len(condition) if num_samples is None and condition is not None else num_samples
         )
-        parts, start = [], 0
-        for size in batches.sizes(check_whole("num_samples", num_samples), batch_size):
-            part = slice(start, start + size)
-            wanted = None if condition is None else condition[part]
+        num_samples = check_whole("num_samples", num_samples)
+
+        def generated(start: int) -> np.ndarray:
+            part = slice(start, min(start + batch_size, num_samples))
+            wanted = None if condition is None else np.array(condition[part])
             if latents is None:
-                parts.append(self.sampled(random, size, wanted))
+                samples = self.sampled(random, part.stop - start, wanted)
             else:
-                parts.append(self._samples_of(latents[part], wanted))
-            start += size
-        samples = np.concatenate(parts)
-        return samples if dtype else self.values.pictures(samples)
+                samples = self._samples_of(latents[part], wanted)
+            return samples if dtype else self.values.pictures(samples)
+
+        return map(generated, range(0, num_samples, batch_size))
 
     def translate(self, pictures, mask=None, *, seed: int | None = 0, batch_size: int = 64):
         """Returns what becomes of pictures: larger, coloured, repaired, or of the other kind.

@@ -1,7 +1,6 @@
 """Batches: what comes from any loader, checked before the training, split, scaled and ordered."""
 
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -304,12 +303,6 @@ def _collected(generator, conditional: bool) -> tuple:
             raise ValueError(_ENDLESS)
     columns = (None if v[0] is None else np.concatenate(v) for v in zip(*rows, strict=True))
     return tuple(columns) or (iter(()), None)
-
-
-def sizes(total: int, batch_size: int) -> Iterator[int]:
-    """Yields the sizes of the batches that make a total."""
-    for start in range(0, total, batch_size):
-        yield min(batch_size, total - start)
 
 
 def divided(batch: Batch, size) -> tuple[Batch, Batch]:

@@ -1,6 +1,6 @@
 """A folder of images of any size as batches of one shape, decoded as they are needed."""
 
-import glob
+import copy
 import hashlib
 import os
 import warnings
@@ -10,24 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_gan.datasets.resizing import ImageShape, ImageSize, fit_image, image_shape
-
-# Pillow also reads PDF, EPS, HDF5 and films, which are rarely meant as training images.
-_SUFFIXES = (
-    ".avif",
-    ".bmp",
-    ".gif",
-    ".jfif",
-    ".jp2",
-    ".jpeg",
-    ".jpg",
-    ".pgm",
-    ".png",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
+from keras_gan.datasets.decoding import SUFFIXES, decode_image, image_files, open_image
+from keras_gan.datasets.resizing import ImageShape, ImageSize, image_shape
+from keras_gan.waiting import Progress
 
 
 class ImageFolder(keras.utils.PyDataset):
@@ -36,14 +21,17 @@ class ImageFolder(keras.utils.PyDataset):
     Reads JPEG, PNG, WebP, AVIF, GIF (first frame), BMP, TIFF, JPEG 2000 and PPM of any size and
     mode. Each image is rotated upright according to its EXIF orientation, put on white where it is
     transparent, cropped around its centre to the target's aspect ratio and resized with an
-    antialiasing filter. Hidden files and folders, and files with other endings, are ignored.
+    antialiasing filter. Hidden files and folders, files with other endings, pipes and devices are
+    ignored.
 
-    A file that cannot be decoded, or only partly, is skipped and named in one warning (one from
-    each process, with `use_multiprocessing`). It is left out of all epochs if its header shows
-    this; otherwise another image, drawn at random, takes its place.
+    A file that cannot be decoded, or only partly, or has more than 67 million pixels to decode, is
+    skipped and named in one warning (one from each process, with `use_multiprocessing`). It is left
+    out of all epochs if its header shows this; otherwise another image, drawn at random, takes its
+    place.
 
     Args:
-        folder: The folder. Links in it are followed.
+        folder: The folder. Links in it are followed, but each folder is read once, and none that
+            contains this one.
         image_size: Side, or `(height, width)`, of the images to deliver.
         channels: 1 (grey) or 3 (RGB).
         batch_size: Images in a batch. The last one of an epoch may be smaller.
@@ -95,7 +83,7 @@ class ImageFolder(keras.utils.PyDataset):
         # Decoding every file here would take as long as an epoch, an hour for some folders. So only
         # the headers are read, and one image is decoded. A file that turns out to be damaged later
         # is replaced, not left out, because the number of batches must not change during `fit`.
-        self._paths = [path for path in image_files(self.folder) if _has_image_header(path)]
+        self._paths = _with_image_header(image_files(self.folder), self.image_shape)
         self.num_images = len(self._paths)
         self.class_names: list[str] | None = None
         if labels:
@@ -135,6 +123,21 @@ class ImageFolder(keras.utils.PyDataset):
         """Moves on to the next epoch; Keras calls it."""
         self.epoch += 1
 
+    def subset(self, chosen: np.ndarray) -> "ImageFolder":
+        """Returns a folder of some of the images.
+
+        Args:
+            chosen: For each image, in the order of the paths, whether it is wanted: booleans
+                `(num_images,)`.
+        """
+        part = copy.copy(self)
+        part._paths = [self._paths[i] for i in np.flatnonzero(chosen)]
+        part.num_images, part._damaged = len(part._paths), set()
+        if self.class_names is not None:
+            part._labels = self._labels[chosen]
+        part.epoch = self.epoch
+        return part
+
     @property
     def fingerprint(self) -> str:
         """A hash of the files' names and sizes in bytes."""
@@ -149,26 +152,15 @@ class ImageFolder(keras.utils.PyDataset):
         while len(self._damaged) < self.num_images:
             if number not in self._damaged:
                 try:
-                    return read_image(self._paths[number], self.image_shape), number
+                    return decode_image(self._paths[number], self.image_shape), number
                 except Exception as error:  # A damaged file makes Pillow raise nearly anything.
                     self._damaged.add(number)
                     _warn_skipped(self._paths[number], error)
             number = int(draw.integers(self.num_images))
         raise ValueError(
             f"The folder {self.folder!r} has no image that can be read. The names of images must "
-            f"end in {', '.join(_SUFFIXES)}."
+            f"end in {', '.join(SUFFIXES)}."
         )
-
-
-def image_files(folder: str) -> list[str]:
-    """Returns the paths of the images under a folder, sorted: the disk's own order varies."""
-    if not os.path.exists(folder):
-        raise FileNotFoundError(f"The folder of images {folder!r} does not exist.")
-    if not os.path.isdir(folder):
-        raise ValueError(f"{folder!r} is a file; give the folder that contains the images.")
-    # `glob` follows links and leaves out hidden files.
-    names = glob.iglob("**/*", root_dir=folder, recursive=True)
-    return sorted(os.path.join(folder, name) for name in names if name.lower().endswith(_SUFFIXES))
 
 
 def _classes(paths: list[str], folder: str) -> tuple[list[str], np.ndarray]:
@@ -184,30 +176,19 @@ def _classes(paths: list[str], folder: str) -> tuple[list[str], np.ndarray]:
     return names, np.array([names.index(part[0]) for part in parts], "int32")
 
 
-def _has_image_header(path: str) -> bool:
-    """Returns whether Pillow recognizes a file; warns if not."""
-    from PIL import Image  # Not loaded by `import keras_gan`.
-
-    try:
-        with Image.open(path):
-            return True
-    except Exception as error:  # A damaged file makes Pillow raise nearly anything.
-        _warn_skipped(path, error)
-        return False
+def _with_image_header(paths: list[str], shape: ImageShape) -> list[str]:
+    """Returns the files that Pillow recognizes; warns of each of the others."""
+    found = []
+    with Progress("Reading the headers of images", len(paths)) as progress:
+        for path in paths:
+            try:
+                with open_image(path, shape):
+                    found.append(path)
+            except Exception as error:  # A damaged file makes Pillow raise nearly anything.
+                _warn_skipped(path, error)
+            progress.add()
+    return found
 
 
 def _warn_skipped(path: str, error: Exception) -> None:
     warnings.warn(f"{path} is skipped: it cannot be read as an image ({error}).", stacklevel=3)
-
-
-def read_image(path: str, shape: ImageShape) -> np.ndarray:
-    """Decodes a file to a `uint8` array of a shape."""
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, six times faster for a photo. Pillow
-        # then rounds its last row and column up: with at least four times the target's size, that
-        # shifts the result by at most a quarter of a pixel.
-        side = 4 * max(shape[:2])
-        image.draft(None, (side, side))
-        return fit_image(ImageOps.exif_transpose(image), shape)

@@ -164,7 +164,8 @@ def _read_emoji(path: Path, split: str) -> np.ndarray:
         bitmaps = bitmaps[::10]
     else:
         del bitmaps[::10]
-    images = (Image.open(io.BytesIO(bitmap)).convert("RGBA") for bitmap in bitmaps)
+    opened = (Image.open(io.BytesIO(bitmap), formats=["PNG"]) for bitmap in bitmaps)
+    images = (image.convert("RGBA") for image in opened)
     squares = (ImageOps.pad(image, (max(image.size),) * 2, color="#0000") for image in images)
     return np.stack([fit_image(square, (64, 64, 3)) for square in squares])
 

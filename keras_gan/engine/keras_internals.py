@@ -343,6 +343,16 @@ def without_tensorflow() -> Iterator[None]:
         lazy._available = None
 
 
+def set_random_seed(seed: int) -> None:
+    """Does what `keras.utils.set_random_seed` does, without importing TensorFlow to seed it.
+
+    Before TensorFlow is imported, nothing can have been drawn by it, and on other backends nothing
+    is. See `without_tensorflow` for what happens without Keras' stand-in for it.
+    """
+    with without_tensorflow():
+        keras.utils.set_random_seed(seed)
+
+
 def _lazy_tensorflow():
     """Returns Keras' stand-in for TensorFlow, or None if it has looked for TensorFlow already."""
     try:
@@ -354,7 +364,7 @@ def _lazy_tensorflow():
 
 
 @contextlib.contextmanager
-def unset_weights() -> Iterator[None]:
+def unset_weights(fill: bool = True) -> Iterator[None]:
     """Builds networks inside the block without running the initializers of their weights.
 
     For networks whose weights are set right afterwards: on JAX, drawing random ones compiles a
@@ -364,9 +374,15 @@ def unset_weights() -> Iterator[None]:
     raises, its variables stay without values.
 
     Without Keras' list of uninitialized variables, networks are initialized as usual.
+
+    Args:
+        fill: Whether the variables get their values when the block ends. Without, they stay without
+            any; and without Keras' list, the block raises NotImplementedError.
     """
     global_state = _global_state()
     if global_state is None or not hasattr(keras.Variable, "_deferred_initialize"):
+        if not fill:
+            raise NotImplementedError("this version of Keras cannot leave weights without values")
         yield
         return
     name = "uninitialized_variables"
@@ -378,7 +394,7 @@ def unset_weights() -> Iterator[None]:
             yield
     finally:
         global_state.set_global_attribute(name, others)
-    for variable in variables:
+    for variable in variables if fill else ():
         if variable.trainable:
             variable._initializer = keras.initializers.Zeros()
         variable._deferred_initialize()

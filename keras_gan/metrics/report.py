@@ -44,6 +44,23 @@ def score(metrics: Metrics, real, others, real_key: str | None = None) -> list[d
     return [v if isinstance(v, dict) else {metric.name: v} for metric, v in values.items()]
 
 
+def check_counts(metrics: Metrics, generated: int, real: int | None = None) -> None:
+    """Raises ValueError if there are too few images for one of the metrics.
+
+    Args:
+        metrics: Such as `default_metrics` gives.
+        generated: The number of generated images, or of others that are scored in their place.
+        real: The number of real images; None if it is not known.
+    """
+    for metric in metrics:
+        known = [generated, *([real] if real is not None and metric.compares else [])]
+        if min(known) < metric.least:
+            raise ValueError(
+                f"{metric.name} needs at least {metric.least} images on each side; got "
+                f"{' and '.join(map(str, known))}."
+            )
+
+
 def report(
     gan, real, held_out, metrics: Metrics, num_images: int = 10_000, seeds=range(3), verbose=1
 ) -> dict[str, dict[str, Any]]:
@@ -62,7 +79,9 @@ def report(
         For each value: `mean` and `std` over the seeds, `floor` (that of the held-out images in
         place of generated ones), and the metric's `protocol` with the seeds.
     """
-    key, seeds, held_out = content_key(real), list(seeds), held_out[:num_images]
+    held_out = held_out[:num_images]
+    check_counts(metrics, min(num_images, len(held_out)), len(real))  # Before it takes long.
+    key, seeds = content_key(real), list(seeds)
     bar = keras.utils.Progbar(len(seeds) + 1, verbose=verbose)
     runs = [score(metrics, real, held_out, key)]
     bar.add(1)

@@ -4,6 +4,7 @@ Images, and the maps inside, are `(height, width, channels)` whatever
 `keras.config.image_data_format()` says, so that data, weights and files are the same.
 """
 
+import math
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from keras_gan.engine.keras_internals import serialized_as
 # Also where Keras is set to channels first: Flatten would reorder the pixels there, and TensorFlow
 # has no such convolutions on a CPU.
 LAYOUT = {"data_format": "channels_last"}
+MAX_VALUES = 1 << 26  # Of an image: 4096×4096 in colour are fewer.
 
 
 @keras.saving.register_keras_serializable(package="keras_gan")
@@ -64,6 +66,10 @@ def check_shape(image_shape: tuple[int, int, int], smallest: int = 8) -> None:
         raise ValueError(
             "image_shape must be (height, width, channels), whole numbers with height and width "
             f"of at least {smallest} and at least 1 channel; got {image_shape}."
+        )
+    if math.prod(shape) > MAX_VALUES:
+        raise ValueError(
+            f"image_shape must have at most {MAX_VALUES:,} values in all; got {image_shape}."
         )
 
 
