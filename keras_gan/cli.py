@@ -15,14 +15,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_gan import conditions, datasets, engine, presets
+from keras_gan import command_data, conditions, datasets, engine, presets
 from keras_gan.callbacks import LinearDecay
-from keras_gan.conditions import Labels
-from keras_gan.datasets.batches import SeededBatches, as_batch
+from keras_gan.conditions import Images, Labels
+from keras_gan.datasets.batches import SeededBatches, divided
 from keras_gan.files import content_key, replacing
 from keras_gan.gan import GAN
 from keras_gan.images import image_grid, sample_grid, save_image
-from keras_gan.metrics.report import default_metrics, report
+from keras_gan.metrics.report import conditional_metrics, default_metrics, report
 from keras_gan.runs import RunFolder, TimeLeft
 
 SCORED = 10_000  # Held-out images for `train --score`, at most.
@@ -119,19 +119,30 @@ def _prepare(options):
     variant, data, seed = options["variant"], options["data"], options["seed"]
     recipe = presets.get_recipe(variant)
     kind = options.get("condition") or ("labels" if Labels in recipe.conditions else None)
-    if recipe.conditions and kind is None:
-        raise CommandError(f"{variant} needs --condition downscaled:4, masked or grayscale.")
-    images, labels = _opened(
-        # Single images: SeededBatches chooses which ones go together.
-        data, options.get("image_size"), batch_size=1, seed=seed, labels=kind == "labels"
-    )  # fmt: skip
-    names = _class_names(data, images)
-    condition = conditions.from_text(kind, names) if kind else None
+    pairs = options.get("targets")
+    if pairs is not None and (kind or Images not in recipe.conditions):
+        raise CommandError(
+            "--targets is for variants that are trained on pairs, such as pix2pix, without "
+            "--condition; leave one of them out."
+        )
+    if recipe.conditions and kind is None and pairs is None:
+        raise CommandError(
+            f"{variant} needs --condition downscaled:4, masked or grayscale, or --targets for a "
+            "folder of pairs."
+        )
+    # Single images: SeededBatches chooses which ones go together.
+    reading = {"image_size": options.get("image_size"), "batch_size": 1, "seed": seed}
+    if pairs is None:
+        reading["labels"] = kind == "labels"
+    images, labels = command_data.opened(data, pairs, **reading)
+    condition = command_data.condition_of(kind, data, images)
     shape = tuple(getattr(images, "image_shape", None) or images.shape[1:])
     held_out = metrics = None
     if options.get("score"):
-        held_out = _held_out(data, shape, kind == "labels")
-        metrics = default_metrics(shape)[:1]
+        held_out = _held_out(data, shape, condition, pairs)
+        extractor = command_data.extractor_of(data, shape)
+        distance, *_ = default_metrics(shape, extractor)
+        metrics = [distance, *conditional_metrics(shape, extractor, condition, each_class=False)]
     gan = presets.create_model(variant, shape, seed, metrics, condition)
     steps = gan.discriminator_steps
     if len(images) < steps:
@@ -153,26 +164,12 @@ def _prepare(options):
     return gan, batches, held_out, options | resolved
 
 
-def _opened(data, *args, **options):
-    """Returns images, an array or a folder, and the labels of an array; None for none."""
-    opened = datasets.open_images(data, *args, **options)
-    return opened if isinstance(opened, tuple) else (opened, None)
-
-
-def _class_names(data, images):
-    """Returns the names of the classes of a set or a folder; None if it has none."""
-    if data not in datasets.list_datasets():
-        return getattr(images, "class_names", None)
-    with contextlib.suppress(ValueError):  # Not all sets have classes.
-        return datasets.class_names(data)
-    return None
-
-
-def _held_out(data, shape, with_labels):
-    images, labels = _splits(data, shape, SCORED, with_labels)[1]
-    if len(images) < 2:
+def _held_out(data, shape, condition, targets):
+    _, held_out = command_data.splits(data, shape, SCORED, condition, targets)
+    if len(held_out.samples) < 2:
         raise CommandError(f"{data} has too few images for --score, which needs at least 4.")
-    return images[:SCORED] if labels is None else (images[:SCORED], labels[:SCORED])
+    held_out, _ = divided(held_out, SCORED)
+    return held_out.samples if held_out.condition is None else tuple(held_out)
 
 
 def _data_facts(options, images, shape):
@@ -236,15 +233,17 @@ def _print_next_steps(args, epochs, gan):
     """Prints commands to try after a training, ready to copy."""
     data, out = shlex.quote(args.data), shlex.quote(str(args.out))
     train_again = f"{args.program} train {shlex.quote(args.variant)}"
-    train_again += f" --condition {args.condition}" if args.condition else ""
-    steps = {
-        "Generate more images": f"{args.program} generate {out} --num 100 --out more.png",
-        "Score them against real images": f"{args.program} evaluate {out} --data {data}",
-    }
+    for option in ("condition", "targets"):
+        given = getattr(args, option)
+        train_again += f" --{option} {shlex.quote(given)}" if given else ""
+    score = f"{args.program} evaluate {out} --data {data}"
+    score += f" --targets {shlex.quote(args.targets)}" if args.targets else ""
+    steps = {"Generate more images": f"{args.program} generate {out} --num 100 --out more.png"}
     if gan.condition is not None and gan.condition.is_image:
         translated = f"{args.program} translate {out} FOLDER --out translated"
         steps = {"Translate a folder of images": translated}
     steps |= {
+        "Score them against real images": score,
         "Train longer": f"{train_again} --data {data} --out {out} --epochs {2 * epochs} --resume",
         "Train on a folder of your own images": f"{train_again} --data FOLDER --out runs/mine",
     }
@@ -355,44 +354,31 @@ def _write_images(out, images):
 def evaluate(args: Namespace) -> None:
     """Prints the scores of generated images, beside those that real images reach."""
     gan = _open(args.preset)
-    if gan.condition is not None and not isinstance(gan.condition, Labels):
-        raise CommandError(f"evaluate scores what is generated from latents; see {args.preset}.")
+    if isinstance(gan.condition, conditions.Vector):
+        raise CommandError(
+            f"{args.preset} is conditioned on {gan.condition!r}, which no folder gives; score it "
+            "in Python with keras_gan.metrics."
+        )
     with _errors_in_one_line():
-        count, seeds = args.num_images, range(args.seeds)
-        (real, _), (held_out, _) = _splits(args.data, gan.sample_shape, count)
-        metrics = default_metrics(gan.sample_shape, args.extractor)
+        count, seeds, shape = args.num_images, range(args.seeds), gan.sample_shape
+        real, held_out = command_data.splits(
+            args.data, shape, count, gan.condition, args.targets
+        )
+        extractor = args.extractor or command_data.extractor_of(args.data, shape)
+        metrics = default_metrics(shape, extractor, gan.condition)
         scores = report(gan, real, held_out, metrics, count, seeds, verbose=int(not args.json))
     about = {"preset": args.preset, "data": args.data, "backend": keras.backend.backend()}
     if args.json:
         print(json.dumps(about | {"scores": scores}, indent=1))
         return
     _print_table(about)
+    width = max(map(len, scores)) + 2
     for name, row in scores.items():
-        print(f"{name:<28}{row['mean']:.4g} ± {row['std']:.2g}   (real images: {row['floor']:.4g})")
-    print(f"{count} generated images, {args.seeds} seeds, against {len(real)} real images.")
-
-
-def _splits(data, image_shape, limit, with_labels=False):
-    """Returns two pairs of real images and labels: train and test splits, or else two halves.
-
-    A folder may not fit into memory: of its images, each half has at most `limit`. Without labels,
-    these are None.
-    """
-    shape = image_shape[:2], image_shape[2]
-    real, labels = _opened(data, *shape, labels=with_labels)
-    if isinstance(real, np.ndarray):
-        held_out = _opened(data, *shape, split="test", labels=with_labels)
-        if not np.array_equal(real[:64], held_out[0][:64]):  # Some sets have only one split.
-            return (real, labels), held_out
-    else:
-        count = range(min(len(real), -(-2 * limit // real.batch_size)))
-        read = [as_batch(real[i], conditional=True) for i in count]
-        real, labels = (
-            None if column[0] is None else np.concatenate(column)[: 2 * limit]
-            for column in zip(*read, strict=True)
-        )
-    halves = slice(0, None, 2), slice(1, None, 2)
-    return tuple((real[half], None if labels is None else labels[half]) for half in halves)
+        floor = "∞" if row["floor"] is None else f"{row['floor']:.4g}"
+        print(f"{name:<{width}}{row['mean']:.4g} ± {row['std']:.2g}   (real images: {floor})")
+    if gan.condition is not None and gan.condition.is_image:
+        count = min(count, len(held_out.samples))
+    print(f"{count} generated images, {args.seeds} seeds, against {len(real.samples)} real images.")
 
 
 # Download and info.

@@ -95,7 +95,7 @@ class ImageFolder(keras.utils.PyDataset):
         # Decoding every file here would take as long as an epoch, an hour for some folders. So only
         # the headers are read, and one image is decoded. A file that turns out to be damaged later
         # is replaced, not left out, because the number of batches must not change during `fit`.
-        self._paths = [path for path in image_files(self.folder) if _has_image_header(path)]
+        self._paths = self._found()
         self.num_images = len(self._paths)
         self.class_names: list[str] | None = None
         if labels:
@@ -104,16 +104,24 @@ class ImageFolder(keras.utils.PyDataset):
         self.epoch = 0
         self._read(0)  # Raises ValueError if no image is readable.
 
+    def _found(self) -> list[str]:
+        """Returns the paths of the images that may be readable, sorted."""
+        return [path for path in image_files(self.folder) if has_image_header(path)]
+
     def __len__(self) -> int:
         return -(-self.num_images // self.batch_size)
 
     def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        start = range(len(self))[index] * self.batch_size
-        numbers = self._order[start : start + self.batch_size]
-        images, numbers = zip(*(self._read(int(number)) for number in numbers), strict=True)
+        images, numbers = self._read_batch(index)
         if self.class_names is None:
             return np.stack(images)
         return np.stack(images), self._labels[list(numbers)]
+
+    def _read_batch(self, index: int) -> tuple[tuple, tuple]:
+        """Returns what the files of a batch contain, and the numbers of these files."""
+        start = range(len(self))[index] * self.batch_size
+        numbers = self._order[start : start + self.batch_size]
+        return tuple(zip(*(self._read(int(number)) for number in numbers), strict=True))
 
     @property
     def epoch(self) -> int:
@@ -141,7 +149,11 @@ class ImageFolder(keras.utils.PyDataset):
         facts = [(os.path.relpath(p, self.folder), os.path.getsize(p)) for p in self._paths]
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
-    def _read(self, number: int) -> tuple[np.ndarray, int]:
+    def _decoded(self, number: int) -> Any:
+        """Returns the image with a number."""
+        return read_image(self._paths[number], self.image_shape)
+
+    def _read(self, number: int) -> tuple[Any, int]:
         """Returns the image with a number, or a random one if it cannot be decoded, and which."""
         # Not the next file, which would be seen far too often after several damaged ones in a row.
         # Each file has its own generator, so that threads draw the same in any order.
@@ -149,7 +161,7 @@ class ImageFolder(keras.utils.PyDataset):
         while len(self._damaged) < self.num_images:
             if number not in self._damaged:
                 try:
-                    return read_image(self._paths[number], self.image_shape), number
+                    return self._decoded(number), number
                 except Exception as error:  # A damaged file makes Pillow raise nearly anything.
                     self._damaged.add(number)
                     _warn_skipped(self._paths[number], error)
@@ -184,7 +196,7 @@ def _classes(paths: list[str], folder: str) -> tuple[list[str], np.ndarray]:
     return names, np.array([names.index(part[0]) for part in parts], "int32")
 
 
-def _has_image_header(path: str) -> bool:
+def has_image_header(path: str) -> bool:
     """Returns whether Pillow recognizes a file; warns if not."""
     from PIL import Image  # Not loaded by `import keras_gan`.
 

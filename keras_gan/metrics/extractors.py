@@ -11,13 +11,16 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gan.datasets.named import class_names
 from keras_gan.errors import closest
 from keras_gan.files import file_facts
 from keras_gan.networks import own_classes
 from keras_gan.values import Values
 
-BUNDLED = Path(__file__).parents[1] / "data" / "fashion_mnist_classifier.keras"
-NAMES = (BUNDLED.stem, "inception")
+DATA = Path(__file__).parents[1] / "data"
+# The bundled classifiers, and their classes.
+CLASSES = {"fashion_mnist_classifier": class_names("fashion_mnist")}
+NAMES = (*CLASSES, "inception")
 BATCH_SIZE = 64  # Images that a model reads at once, at most.
 
 
@@ -155,7 +158,7 @@ def get_extractor(source: Any) -> Extractor:
 
 @lru_cache
 def _load(source: str) -> Extractor:
-    path = BUNDLED if source == BUNDLED.stem else Path(source)
+    path = DATA / f"{source}.keras" if source in CLASSES else Path(source)
     if source == "inception" or (path.suffix == ".pth" and path.is_file()):
         from keras_gan.metrics import inception
 

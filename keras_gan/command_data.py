@@ -1,0 +1,122 @@
+"""The data of the commands `train` and `evaluate`, with the labels or inputs that belong to it."""
+
+import contextlib
+from typing import Any
+
+import numpy as np
+
+from keras_gan import conditions, datasets
+from keras_gan.conditions import Images, Labels
+from keras_gan.datasets.batches import Batch, as_batch
+from keras_gan.datasets.pairs import ImagePairs
+
+
+def opened(data: str, targets: str | None = None, **options: Any) -> tuple[Any, Any]:
+    """Returns images, an array or a folder, and the labels of an array; None for none.
+
+    Args:
+        data: The name of a set, or a folder.
+        targets: For pairs, which of the images are made from the others; see `ImagePairs`.
+        **options: As for `datasets.open_images`, or `ImagePairs`.
+
+    Raises:
+        ValueError: As these do, and for pairs of a named set.
+    """
+    if targets is None:
+        images = datasets.open_images(data, **options)
+        return images if isinstance(images, tuple) else (images, None)
+    if data in datasets.list_datasets():
+        raise ValueError(f"{data} has no pairs; give a folder of inputs with --targets.")
+    known = {name: value for name, value in options.items() if value is not None}
+    return ImagePairs(data, targets, **known), None
+
+
+def class_names(data: str, images: Any) -> list[str] | None:
+    """Returns the names of the classes of a set or a folder; None if it has none."""
+    if data not in datasets.list_datasets():
+        return getattr(images, "class_names", None)
+    with contextlib.suppress(ValueError):  # Not all sets have classes.
+        return datasets.class_names(data)
+    return None
+
+
+def condition_of(kind: str | None, data: str, images: Any) -> conditions.Condition | None:
+    """Returns the condition that a training's options name.
+
+    Args:
+        kind: What `--condition` names; None for none.
+        data: The name of a set, or a folder.
+        images: What `opened` returns for it.
+
+    Raises:
+        ValueError: For a condition that does not exist, or that the data does not have.
+    """
+    if isinstance(images, ImagePairs):
+        return Images(images.input_shape)
+    return conditions.from_text(kind, class_names(data, images)) if kind else None
+
+
+def extractor_of(data: str, shape: tuple) -> str | None:
+    """Returns the bundled classifier of a set's own images; None for those of `default_metrics`."""
+    return "noto_emoji" if data == "noto_emoji" and shape == (64, 64, 3) else None
+
+
+def splits(
+    data: str, shape: tuple, limit: int, condition: Any = None, targets: str | None = None
+) -> tuple[Batch, Batch]:
+    """Returns two sets of real images: train and test splits, or else two halves.
+
+    A folder may not fit into memory: of its images, each half has at most `limit`.
+
+    Args:
+        data: The name of a set, or a folder.
+        shape: Of one image.
+        limit: The most images that are needed.
+        condition: The model's; of labels and pairs, the images come with their conditions.
+        targets: For pairs, which of the images are made from the others.
+
+    Raises:
+        ValueError: For data without the classes or the pairs that the model needs.
+    """
+    options: dict[str, Any] = {"image_size": shape[:2], "channels": shape[2]}
+    if isinstance(condition, Images):
+        if targets is None:
+            raise ValueError("this model makes images from others: give --targets, as in training.")
+        size, channels = condition.shape[:2], condition.shape[2]
+        options |= {"targets": targets, "input_size": size, "input_channels": channels}
+    elif targets is not None:
+        raise ValueError("--targets is for models that were trained on pairs; leave it out.")
+    else:
+        options["labels"] = isinstance(condition, Labels)
+    images, labels = opened(data, **options)
+    if isinstance(images, np.ndarray):
+        real = Batch(images, labels)
+        held_out = Batch(*opened(data, split="test", **options))
+        if np.array_equal(images[:64], held_out.samples[:64]):  # Some sets have only one split.
+            real, held_out = _halves(real)
+    else:
+        count = range(min(len(images), -(-2 * limit // images.batch_size)))
+        read = zip(*(as_batch(images[i], conditional=True) for i in count), strict=True)
+        columns = [None if c[0] is None else np.concatenate(c)[: 2 * limit] for c in read]
+        real, held_out = _halves(Batch(*columns))
+    if isinstance(condition, Labels):
+        names = class_names(data, images)
+        return _numbered(real, names, condition), _numbered(held_out, names, condition)
+    return real, held_out
+
+
+def _halves(batch: Batch) -> tuple[Batch, ...]:
+    halves = slice(0, None, 2), slice(1, None, 2)
+    return tuple(Batch(*(None if c is None else c[half] for c in batch)) for half in halves)
+
+
+def _numbered(batch: Batch, names: list[str] | None, labels: Labels) -> Batch:
+    """Returns images with their classes numbered as the model's are.
+
+    Raises:
+        ValueError: For a class that the model does not know.
+    """
+    if names is None or labels.names is None:
+        return batch
+    numbers = np.array([labels.number(name) for name in names])
+    return Batch(batch.samples, numbers[batch.condition])
