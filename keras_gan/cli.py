@@ -361,9 +361,7 @@ def evaluate(args: Namespace) -> None:
         )
     with _errors_in_one_line():
         count, seeds, shape = args.num_images, range(args.seeds), gan.sample_shape
-        real, held_out = command_data.splits(
-            args.data, shape, count, gan.condition, args.targets
-        )
+        real, held_out = command_data.splits(args.data, shape, count, gan.condition, args.targets)
         extractor = args.extractor or command_data.extractor_of(args.data, shape)
         metrics = default_metrics(shape, extractor, gan.condition)
         scores = report(gan, real, held_out, metrics, count, seeds, verbose=int(not args.json))

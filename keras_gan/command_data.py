@@ -1,6 +1,5 @@
 """The data of the commands `train` and `evaluate`, with the labels or inputs that belong to it."""
 
-import contextlib
 from typing import Any
 
 import numpy as np
@@ -32,12 +31,10 @@ def opened(data: str, targets: str | None = None, **options: Any) -> tuple[Any, 
 
 
 def class_names(data: str, images: Any) -> list[str] | None:
-    """Returns the names of the classes of a set or a folder; None if it has none."""
-    if data not in datasets.list_datasets():
-        return getattr(images, "class_names", None)
-    with contextlib.suppress(ValueError):  # Not all sets have classes.
+    """Returns the names of the classes of a set or a folder; None of a folder read without."""
+    if data in datasets.list_datasets():
         return datasets.class_names(data)
-    return None
+    return getattr(images, "class_names", None)
 
 
 def condition_of(kind: str | None, data: str, images: Any) -> conditions.Condition | None:
