@@ -18,16 +18,16 @@ from pathlib import Path
 
 import keras
 
-from keras_gan import conditions, datasets, engine, presets
+from keras_gan import command_data, conditions, datasets, engine, presets
 from keras_gan.callbacks import LinearDecay
-from keras_gan.conditions import Labels
-from keras_gan.datasets.batches import SeededBatches
-from keras_gan.datasets.splitting import open_labelled, two_splits, without_scored
+from keras_gan.conditions import Images, Labels
+from keras_gan.datasets.batches import Batch, SeededBatches
+from keras_gan.datasets.splitting import opened, without_scored
 from keras_gan.engine.keras_internals import set_random_seed
 from keras_gan.files import content_key, replacing
 from keras_gan.gan import GAN
 from keras_gan.images import check_grid, class_grid, image_grid, sample_grid, save_image
-from keras_gan.metrics.report import check_counts, default_metrics, report
+from keras_gan.metrics.report import check_counts, conditional_metrics, default_metrics, report
 from keras_gan.outputs import write_images
 from keras_gan.presets import memory
 from keras_gan.progress import TimeLeft
@@ -169,24 +169,33 @@ def _prepare(options):
     variant, data, seed = options["variant"], options["data"], options["seed"]
     recipe = presets.get_recipe(variant)
     kind = options.get("condition") or ("labels" if Labels in recipe.conditions else None)
-    if recipe.conditions and kind is None:
-        raise CommandError(f"{variant} needs --condition downscaled:4, masked or grayscale.")
-    opened = open_labelled(
-        # Single images: SeededBatches chooses which ones go together.
-        data, options.get("image_size"), batch_size=1, seed=seed, labels=kind == "labels"
-    )  # fmt: skip
-    images = opened.images
-    names = _class_names(data, images)
-    condition = conditions.from_text(kind, names) if kind else None
+    pairs = options.get("targets")
+    if pairs is not None and (kind or Images not in recipe.conditions):
+        raise CommandError(
+            "--targets is for variants that are trained on pairs, such as pix2pix, without "
+            "--condition; leave one of them out."
+        )
+    if recipe.conditions and kind is None and pairs is None:
+        raise CommandError(
+            f"{variant} needs --condition downscaled:4, masked or grayscale, or --targets for a "
+            "folder of pairs."
+        )
+    # Single images: SeededBatches chooses which ones go together.
+    reading = {"image_size": options.get("image_size"), "batch_size": 1, "seed": seed}
+    if pairs is None:
+        reading["labels"] = kind == "labels"
+    images, labels = opened(data, pairs, **reading)
+    condition = command_data.condition_of(kind, data, images)
     shape = tuple(getattr(images, "image_shape", None) or images.shape[1:])
     facts = _data_facts(options, images, shape)
     held_out = metrics = None
     if options.get("score"):
-        metrics = default_metrics(shape)[:1]
-        opened, scored = without_scored(data, opened, shape, SCORED)
-        check_counts(metrics, len(scored.images))
-        held_out = scored.images if scored.labels is None else tuple(scored)
-        images = opened.images
+        extractor = command_data.extractor_of(data, shape)
+        distance, *_ = default_metrics(shape, extractor)
+        metrics = [distance, *conditional_metrics(shape, extractor, condition, each_class=False)]
+        (images, labels), scored = without_scored(data, Batch(images, labels), SCORED)
+        check_counts(metrics[:1], len(scored.samples))
+        held_out = scored.samples if scored.condition is None else tuple(scored)
     gan = presets.create_model(variant, shape, seed, metrics, condition)
     steps = gan.discriminator_steps
     if len(images) < steps:
@@ -194,7 +203,7 @@ def _prepare(options):
     size = options.get("batch_size") or recipe.batch_size
     batches = SeededBatches(
         images, size * steps, options.get("steps_per_epoch"), seed, drop_remainder=True,
-        condition=opened.labels,
+        condition=labels,
     )  # fmt: skip
     batch = batches.batch_size // steps  # Fewer than asked for, if there are not so many images.
     needed = memory.bytes_needed([gan.generator, gan.discriminator], batch)
@@ -210,15 +219,6 @@ def _prepare(options):
         "recipe": _settings(gan) | {"decay": recipe.decay},
     }
     return gan, batches, held_out, options | resolved
-
-
-def _class_names(data, images):
-    """Returns the names of the classes of a set or a folder; None if it has none."""
-    if data not in datasets.list_datasets():
-        return getattr(images, "class_names", None)
-    with contextlib.suppress(ValueError):  # Not all sets have classes.
-        return datasets.class_names(data)
-    return None
 
 
 def _data_facts(options, images, shape):
@@ -285,15 +285,17 @@ def _print_next_steps(args, epochs, gan):
     """Prints commands to try after a training, ready to copy."""
     data, out = shlex.quote(args.data), shlex.quote(str(args.out))
     train_again = f"{args.program} train {shlex.quote(args.variant)}"
-    train_again += f" --condition {args.condition}" if args.condition else ""
-    steps = {
-        "Generate more images": f"{args.program} generate {out} --num 100 --out more.png",
-        "Score them against real images": f"{args.program} evaluate {out} --data {data}",
-    }
+    for option in ("condition", "targets"):
+        given = getattr(args, option)
+        train_again += f" --{option} {shlex.quote(given)}" if given else ""
+    score = f"{args.program} evaluate {out} --data {data}"
+    score += f" --targets {shlex.quote(args.targets)}" if args.targets else ""
+    steps = {"Generate more images": f"{args.program} generate {out} --num 100 --out more.png"}
     if gan.condition is not None and gan.condition.is_image:
         translated = f"{args.program} translate {out} FOLDER --out translated"
         steps = {"Translate a folder of images": translated}
     steps |= {
+        "Score them against real images": score,
         "Train longer": f"{train_again} --data {data} --out {out} --epochs {2 * epochs} --resume",
         "Train on a folder of your own images": f"{train_again} --data FOLDER --out runs/mine",
     }
@@ -393,22 +395,30 @@ def translate(args: Namespace) -> None:
 def evaluate(args: Namespace) -> None:
     """Prints the scores of generated images, beside those that real images reach."""
     gan = _open(args.preset)
-    if gan.condition is not None and not isinstance(gan.condition, Labels):
-        raise CommandError(f"evaluate scores what is generated from latents; see {args.preset}.")
+    if isinstance(gan.condition, conditions.Vector):
+        raise CommandError(
+            f"{args.preset} is conditioned on {gan.condition!r}, which no folder gives; score it "
+            "in Python with keras_gan.metrics."
+        )
     with _errors_in_one_line():
-        count, seeds = args.num_images, range(args.seeds)
-        metrics = default_metrics(gan.sample_shape, args.extractor)
+        count, seeds, shape = args.num_images, range(args.seeds), gan.sample_shape
+        extractor = args.extractor or command_data.extractor_of(args.data, shape)
+        metrics = default_metrics(shape, extractor, gan.condition)
         check_counts(metrics, count)  # Before anything that takes long.
-        real, held_out = (s.images for s in two_splits(args.data, gan.sample_shape, count))
+        real, held_out = command_data.splits(args.data, shape, count, gan.condition, args.targets)
         scores = report(gan, real, held_out, metrics, count, seeds, verbose=int(not args.json))
     about = {"preset": args.preset, "data": args.data, "backend": keras.backend.backend()}
     if args.json:
         print(json.dumps(about | {"scores": scores}, indent=1))
         return
     _print_table(about)
+    width = max(map(len, scores)) + 2
     for name, row in scores.items():
-        print(f"{name:<28}{row['mean']:.4g} ± {row['std']:.2g}   (real images: {row['floor']:.4g})")
-    print(f"{count} generated images, {args.seeds} seeds, against {len(real)} real images.")
+        floor = "∞" if row["floor"] is None else f"{row['floor']:.4g}"
+        print(f"{name:<{width}}{row['mean']:.4g} ± {row['std']:.2g}   (real images: {floor})")
+    if gan.condition is not None and gan.condition.is_image:
+        count = min(count, len(held_out.samples))
+    print(f"{count} generated images, {args.seeds} seeds, against {len(real.samples)} real images.")
 
 
 # Download and info.

@@ -351,6 +351,15 @@ class _Computed(_Image):
     def _computed(self, real, uniform):
         raise NotImplementedError
 
+    def of_generated(self, samples, tensor):
+        """Returns the conditions of generated samples, computed as those they were made from were.
+
+        Args:
+            samples: What was generated, float32, scaled.
+            tensor: The conditions that they were made from.
+        """
+        return self._computed(samples, None)
+
 
 @register
 class Downscaled(_Computed):
@@ -435,6 +444,10 @@ class Masked(_Computed):
         counts = self.rectangles, self.strokes
         hole = masks.random_masks(ops.shape(real)[0], self.shape, *counts, uniform)
         return ops.concatenate([real * (1.0 - hole), hole], axis=-1)
+
+    def of_generated(self, samples, tensor):
+        hole = tensor[..., -1:]  # The same holes.
+        return ops.concatenate([samples * (1.0 - hole), hole], axis=-1)
 
     def completed(self, generated, tensor):
         return ops.where(tensor[..., -1:] > 0.5, ops.cast(generated, "float32"), tensor[..., :-1])

@@ -1,6 +1,5 @@
 """Evaluation: held-out real samples compared with as many generated ones."""
 
-import inspect
 import os
 import warnings
 from typing import Any
@@ -11,7 +10,7 @@ from keras import ops
 
 from keras_gan.datasets import batches
 from keras_gan.engine.keras_internals import EpochIterator
-from keras_gan.files import content_key
+from keras_gan.metrics.streaming import content_keys, takes_condition
 
 NAMES = ("d_loss", "g_loss", "d_real", "d_fake")
 
@@ -40,7 +39,7 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
     random = np.random.default_rng(seed)
     noise = uniform(random.spawn(1)[0])
     totals, count = np.zeros(len(NAMES)), 0
-    begin_metrics(gan, x if steps is None else None)
+    begin_metrics(gan, *((x, y) if steps is None else ()))
     callbacks.on_test_begin()
     for step, _, [data] in iterator:
         callbacks.on_test_batch_begin(step)
@@ -55,7 +54,7 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
         count += len(real)
         images = [gan.values.pictures(side) for side in (real, generated)]
         for metric in gan.compiled_distances:
-            known = {"condition": condition} if _takes_condition(metric) else {}
+            known = {"condition": condition} if takes_condition(metric) else {}
             metric.update_state(*images, **known)
         callbacks.on_test_batch_end(step)
     logs = dict(zip(NAMES, totals / count, strict=True))
@@ -67,29 +66,30 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
     return logs
 
 
-def begin_metrics(gan, real=None) -> None:
+def begin_metrics(gan, real=None, condition=None) -> None:
     """Resets the compiled metrics, and fetches what they need.
 
     Args:
         gan: The model.
         real: All the real samples that will be compared, if they are known as one array: then
             metrics of this library read their statistics from the cache.
+        condition: What they are conditioned on, if they are known as one array.
     """
     ours = [metric for metric in gan.compiled_distances if hasattr(metric, "begin")]
-    key = content_key(real) if ours else None
-    if key is not None and (gan.values.low, gan.values.high) != (-1.0, 1.0):
-        key = f"{key} in {gan.values}"  # The same data has other values then.
+    keys = content_keys(real, condition) if ours else (None, None)
+    if (gan.values.low, gan.values.high) != (-1.0, 1.0):  # The same data has other values then.
+        whole, conditioned = (key and f"{key} in {gan.values}" for key in keys)
+        keys = whole, conditioned
     for metric in gan.compiled_distances:
-        metric.begin(key, gan.sample_shape) if metric in ours else metric.reset_state()
+        if metric in ours:
+            metric.begin(keys[takes_condition(metric)], gan.sample_shape)
+        else:
+            metric.reset_state()
 
 
 def uniform(random: np.random.Generator):
     """Returns a source of uniform noise for conditions, `shape -> floats in 0…1`."""
     return lambda shape: ops.convert_to_tensor(random.random(shape, dtype="float32"))
-
-
-def _takes_condition(metric) -> bool:
-    return "condition" in inspect.signature(metric.update_state).parameters
 
 
 def _compared(gan, real: np.ndarray, generated: np.ndarray, condition) -> np.ndarray:

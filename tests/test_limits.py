@@ -21,9 +21,10 @@ from PIL import Image
 
 import keras_gan
 import keras_gan_cli
-from keras_gan import cli, datasets, engine, images, outputs
+from keras_gan import cli, command_data, datasets, engine, images, outputs
 from keras_gan.conditions import Labels
 from keras_gan.datasets import ImageFolder, splitting
+from keras_gan.datasets.batches import Batch
 from keras_gan.metrics import report
 from keras_gan.presets import memory
 
@@ -247,7 +248,7 @@ print(random.random(), numpy.random.rand(), float(noise[0]), "tensorflow" in sys
 @once
 def test_seeding_is_that_of_keras_without_tensorflow():
     keras.utils.set_random_seed(7)
-    expected = [random.random(), np.random.default_rng(0).random()]
+    expected = [random.random(), np.random.rand()]  # noqa: NPY002
     noise = float(keras.ops.convert_to_numpy(keras.random.normal((1,)))[0])
     assert python("torch", "-c", DRAWN).split() == [str(n) for n in [*expected, noise, False]]
 
@@ -271,7 +272,7 @@ print("tensorflow" in sys.modules)
 
 @once
 def test_too_few_images_are_refused_before_anything_is_read(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "two_splits", lambda *_: pytest.fail("the images are read"))
+    monkeypatch.setattr(command_data, "two_splits", lambda *_: pytest.fail("the images are read"))
     arguments = ["evaluate", "dcgan_fashion_mnist", "--data", "fashion_mnist_10k"]
     assert keras_gan_cli.main([*arguments, "--num-images", "5"]) == 2
     assert "precision_recall needs at least 6 images on each side" in capsys.readouterr().err
@@ -293,14 +294,14 @@ def numbers(images):
 
 @once
 def test_images_that_score_are_not_trained_on(forty):
-    opened = splitting.open_labelled(forty, 8, 1, batch_size=1)
-    trained, scored = splitting.without_scored(str(forty), opened, (8, 8, 1), 100)
-    assert sorted(folder_numbers(scored.images)) == [0, 10, 20, 30]
-    assert sorted(numbers(trained.images)) == [i for i in range(40) if i % 10]
-    trained.images.epoch = 1
-    assert sorted(numbers(trained.images)) == [i for i in range(40) if i % 10]
-    _, fewer = splitting.without_scored(str(forty), opened, (8, 8, 1), 2)
-    assert sorted(folder_numbers(fewer.images)) == [0, 20]
+    opened = splitting.opened(forty, image_size=8, channels=1, batch_size=1)
+    trained, scored = splitting.without_scored(str(forty), opened, 100)
+    assert sorted(folder_numbers(scored.samples)) == [0, 10, 20, 30]
+    assert sorted(numbers(trained.samples)) == [i for i in range(40) if i % 10]
+    trained.samples.epoch = 1
+    assert sorted(numbers(trained.samples)) == [i for i in range(40) if i % 10]
+    _, fewer = splitting.without_scored(str(forty), opened, 2)
+    assert sorted(folder_numbers(fewer.samples)) == [0, 20]
 
 
 @once
@@ -308,28 +309,28 @@ def test_images_that_score_keep_their_classes(forty):
     for i, path in enumerate(sorted(forty.iterdir())):
         (forty / "ab"[i % 2]).mkdir(exist_ok=True)
         path.rename(forty / "ab"[i % 2] / path.name)
-    opened = splitting.open_labelled(forty, 8, 1, batch_size=1, labels=True)
-    trained, scored = splitting.without_scored(str(forty), opened, (8, 8, 1), 100)
-    assert len(scored.images) == 4
-    for values, labels in [scored, *(trained.images[i] for i in range(len(trained.images)))]:
+    opened = splitting.opened(forty, image_size=8, channels=1, batch_size=1, labels=True)
+    trained, scored = splitting.without_scored(str(forty), opened, 100)
+    assert len(scored.samples) == 4
+    for values, labels in [scored, *(trained.samples[i] for i in range(len(trained.samples)))]:
         assert [number % 2 for number in folder_numbers(values)] == list(labels)
 
 
 @once
 def test_sets_with_one_split_are_divided(monkeypatch):
     values, labels = datasets.load("fashion_mnist_10k", labels=True)
-    opened = splitting.Labelled(values, labels)
-    trained, scored = splitting.without_scored("fashion_mnist_10k", opened, (28, 28, 1), 10_000)
-    assert len(trained.images) == len(trained.labels) == 9000
-    np.testing.assert_array_equal(scored.images, values[::10])
-    np.testing.assert_array_equal(scored.labels, labels[::10])
+    opened = Batch(values, labels)
+    trained, scored = splitting.without_scored("fashion_mnist_10k", opened, 10_000)
+    assert len(trained.samples) == len(trained.condition) == 9000
+    np.testing.assert_array_equal(scored.samples, values[::10])
+    np.testing.assert_array_equal(scored.condition, labels[::10])
     other = values[::-1]
     monkeypatch.setattr(
         splitting, "open_images", lambda *_, labels, **__: (other, labels) if labels else other
     )
-    trained, scored = splitting.without_scored("x", splitting.Labelled(values), (28, 28, 1), 50)
-    assert trained.images is values
-    np.testing.assert_array_equal(scored.images, other[:50])
+    trained, scored = splitting.without_scored("x", Batch(values), 50)
+    assert trained.samples is values
+    np.testing.assert_array_equal(scored.samples, other[:50])
 
 
 @once

@@ -83,7 +83,7 @@ class ImageFolder(keras.utils.PyDataset):
         # Decoding every file here would take as long as an epoch, an hour for some folders. So only
         # the headers are read, and one image is decoded. A file that turns out to be damaged later
         # is replaced, not left out, because the number of batches must not change during `fit`.
-        self._paths = _with_image_header(image_files(self.folder), self.image_shape)
+        self._paths = self._found()
         self.num_images = len(self._paths)
         self.class_names: list[str] | None = None
         if labels:
@@ -92,16 +92,29 @@ class ImageFolder(keras.utils.PyDataset):
         self.epoch = 0
         self._read(0)  # Raises ValueError if no image is readable.
 
+    def _found(self) -> list[str]:
+        """Returns the paths of the images that may be readable, sorted."""
+        return [
+            path
+            for (path,) in with_headers(
+                [(path,) for path in image_files(self.folder)], self.image_shape
+            )
+        ]
+
     def __len__(self) -> int:
         return -(-self.num_images // self.batch_size)
 
     def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        start = range(len(self))[index] * self.batch_size
-        numbers = self._order[start : start + self.batch_size]
-        images, numbers = zip(*(self._read(int(number)) for number in numbers), strict=True)
+        images, numbers = self._read_batch(index)
         if self.class_names is None:
             return np.stack(images)
         return np.stack(images), self._labels[list(numbers)]
+
+    def _read_batch(self, index: int) -> tuple[tuple, tuple]:
+        """Returns what the files of a batch contain, and the numbers of these files."""
+        start = range(len(self))[index] * self.batch_size
+        numbers = self._order[start : start + self.batch_size]
+        return tuple(zip(*(self._read(int(number)) for number in numbers), strict=True))
 
     @property
     def epoch(self) -> int:
@@ -144,7 +157,11 @@ class ImageFolder(keras.utils.PyDataset):
         facts = [(os.path.relpath(p, self.folder), os.path.getsize(p)) for p in self._paths]
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
-    def _read(self, number: int) -> tuple[np.ndarray, int]:
+    def _decoded(self, number: int) -> Any:
+        """Returns the image with a number."""
+        return decode_image(self._paths[number], self.image_shape)
+
+    def _read(self, number: int) -> tuple[Any, int]:
         """Returns the image with a number, or a random one if it cannot be decoded, and which."""
         # Not the next file, which would be seen far too often after several damaged ones in a row.
         # Each file has its own generator, so that threads draw the same in any order.
@@ -152,7 +169,7 @@ class ImageFolder(keras.utils.PyDataset):
         while len(self._damaged) < self.num_images:
             if number not in self._damaged:
                 try:
-                    return decode_image(self._paths[number], self.image_shape), number
+                    return self._decoded(number), number
                 except Exception as error:  # A damaged file makes Pillow raise nearly anything.
                     self._damaged.add(number)
                     _warn_skipped(self._paths[number], error)
@@ -176,18 +193,24 @@ def _classes(paths: list[str], folder: str) -> tuple[list[str], np.ndarray]:
     return names, np.array([names.index(part[0]) for part in parts], "int32")
 
 
-def _with_image_header(paths: list[str], shape: ImageShape) -> list[str]:
-    """Returns the files that Pillow recognizes; warns of each of the others."""
+def with_headers(groups: list[Any], shape: ImageShape) -> list[Any]:
+    """Returns those tuples of paths that all are images; warns of each file that is none."""
     found = []
-    with Progress("Reading the headers of images", len(paths)) as progress:
-        for path in paths:
-            try:
-                with open_image(path, shape):
-                    found.append(path)
-            except Exception as error:  # A damaged file makes Pillow raise nearly anything.
-                _warn_skipped(path, error)
+    with Progress("Reading the headers of images", len(groups)) as progress:
+        for group in groups:
+            if all([_has_header(path, shape) for path in group]):
+                found.append(group)
             progress.add()
     return found
+
+
+def _has_header(path: str, shape: ImageShape) -> bool:
+    try:
+        with open_image(path, shape):
+            return True
+    except Exception as error:  # A damaged file makes Pillow raise nearly anything.
+        _warn_skipped(path, error)
+        return False
 
 
 def _warn_skipped(path: str, error: Exception) -> None:

@@ -11,13 +11,16 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gan.datasets.named import class_names
 from keras_gan.errors import closest
 from keras_gan.files import file_facts
 from keras_gan.networks import own_classes
 from keras_gan.values import Values
 
-BUNDLED = Path(__file__).parents[1] / "data" / "fashion_mnist_classifier.keras"
-NAMES = (BUNDLED.stem, "inception", "values")
+DATA = Path(__file__).parents[1] / "data"
+# The bundled classifiers, and their classes.
+CLASSES = {"fashion_mnist_classifier": class_names("fashion_mnist")}
+NAMES = (*CLASSES, "inception", "values")
 BATCH_SIZE = 64  # Images that a model reads at once, at most.
 
 
@@ -181,7 +184,7 @@ def _values(samples: np.ndarray) -> np.ndarray:
 def _load(source: str) -> Extractor:
     if source == "values":
         return Extractor(lambda: _values, source, source, file_hash=source)
-    path = BUNDLED if source == BUNDLED.stem else Path(source)
+    path = DATA / f"{source}.keras" if source in CLASSES else Path(source)
     if source == "inception" or (path.suffix == ".pth" and path.is_file()):
         from keras_gan.metrics import inception
 

@@ -1,6 +1,7 @@
 """The distances as Keras metrics: fed batch by batch, real images against generated ones."""
 
 import hashlib
+import inspect
 import json
 import warnings
 import zipfile
@@ -11,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_gan.files import home, replacing
+from keras_gan.files import content_key, home, replacing
 from keras_gan.metrics import distances
 from keras_gan.metrics.extractors import as_uint8, get_extractor
 from keras_gan.metrics.summaries import Moments, Projections, Rows, Summary
@@ -19,6 +20,17 @@ from keras_gan.metrics.summaries import Moments, Projections, Rows, Summary
 CACHE_FORMAT = 1  # Raised when the meaning of a cached file changes.
 
 register = keras.saving.register_keras_serializable(package="keras_gan")
+
+
+def takes_condition(metric) -> bool:
+    """Returns whether a metric's `update_state` takes the condition of the images."""
+    return "condition" in inspect.signature(metric.update_state).parameters
+
+
+def content_keys(images, condition=None) -> tuple[str | None, str | None]:
+    """Returns a key of images, and one of them with their conditions; None for no arrays."""
+    key, other = content_key(images), content_key(condition)
+    return key, None if key is None or other is None else f"{key} {other}"
 
 
 class ImageMetric(keras.metrics.Metric):
