@@ -70,15 +70,9 @@ class Fitting(keras.Model):
             raise ValueError("A GAN has no targets, and so no weights of samples or classes.")
         if not engine.TRAINS:
             super().fit()  # Raises: the backend has no gradients.
-        if not self.compiled:
-            raise ValueError("Call compile() before fit(); it sets the two optimizers.")
+        self._check_ready()
         if not self.leads:
             kwargs["verbose"] = 0
-        if self._made_frozen and not self.discriminator.trainable_variables:
-            raise ValueError(
-                "The discriminator has no trainable weights, so it would learn nothing: set "
-                "discriminator.trainable = True, or add a layer that learns, and compile() again."
-            )
         if is_hugging_face(x):
             size = batch_size or 32 * self.discriminator_steps
             x = self._rows(x, size, steps_per_epoch, shuffle=shuffle)
@@ -88,34 +82,19 @@ class Fitting(keras.Model):
         if self.condition is not None and kwargs.get("verbose", "auto") != 0:
             print(self.condition.counts(y))
         if hasattr(x, "shape"):
-            batch_size = 32 * self.discriminator_steps if batch_size is None else batch_size
-            if not 0 <= validation_split < 1:
-                raise ValueError(f"validation_split must be in [0, 1); got {validation_split}.")
             if validation_split and validation_data is None:
-                kept = int(len(x) * (1.0 - validation_split))
-                (x, y), (x_held_out, y_held_out) = batches.divided(Batch(x, y), kept)
-                validation_data = x_held_out if y is None else (x_held_out, y_held_out)
+                (x, y), validation_data = _held_out(Batch(x, y), validation_split)
                 validation_split = 0.0
-            batch_size = min(batch_size, len(x))
-            batches.check_size(batch_size, self.discriminator_steps)
-            rest = 0 if steps_per_epoch else len(x) % batch_size
-            drop_remainder = self.check_shares(batch_size, rest)
-            if keep_on_device == "auto":
-                keep_on_device = batches.fits_on_device(x, y)
-            elif keep_on_device and engine.loader:
-                raise ValueError("keep_on_device=True is for JAX and torch; leave it at 'auto'.")
-            x = SeededBatches(
-                x, batch_size, steps_per_epoch, self._data_seed(), shuffle=shuffle,
-                drop_remainder=drop_remainder, keep_on_device=keep_on_device, condition=y,
-            )  # fmt: skip
+            batch_size = min(batch_size or 32 * self.discriminator_steps, len(x))
+            x = self._batches_of(x, y, batch_size, steps_per_epoch, shuffle, keep_on_device)
             steps_per_epoch = None
         elif keep_on_device is True:
             raise ValueError(
                 f"keep_on_device=True keeps an array on the device; got {type(x).__name__}. "
                 "Leave it at 'auto'."
             )
-        else:
-            x, sizes = known_sizes(x, with_last=self.devices > 1)
+        elif self.devices > 1:
+            x, sizes = known_sizes(x)
             if self.check_shares(*sizes):
                 self.check_shares(sizes[1], 0)  # Only of an array can it be left out.
         if self.condition is not None and self.condition.is_image and self.examples is None:
@@ -142,6 +121,29 @@ class Fitting(keras.Model):
         if run := resuming.run_of(callbacks):
             return resuming.fit_run(self, super().fit, run, seeded, x, callbacks, **options)
         return super().fit(resuming.readable(x), callbacks=[seeded, *callbacks], **options)
+
+    def _check_ready(self) -> None:
+        """Raises ValueError unless the model can be trained."""
+        if not self.compiled:
+            raise ValueError("Call compile() before fit(); it sets the two optimizers.")
+        if self._made_frozen and not self.discriminator.trainable_variables:
+            raise ValueError(
+                "The discriminator has no trainable weights, so it would learn nothing: set "
+                "discriminator.trainable = True, or add a layer that learns, and compile() again."
+            )
+
+    def _batches_of(self, x, y, batch_size, steps, shuffle, keep_on_device) -> SeededBatches:
+        """Returns the batches of an array, after checking that the devices can share them."""
+        batches.check_size(batch_size, self.discriminator_steps)
+        drop_remainder = self.check_shares(batch_size, 0 if steps else len(x) % batch_size)
+        if keep_on_device == "auto":
+            keep_on_device = batches.fits_on_device(x, y)
+        elif keep_on_device and engine.loader:
+            raise ValueError("keep_on_device=True is for JAX and torch; leave it at 'auto'.")
+        return SeededBatches(
+            x, batch_size, steps, self._data_seed(), shuffle=shuffle,
+            drop_remainder=drop_remainder, keep_on_device=keep_on_device, condition=y,
+        )  # fmt: skip
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", *, steps=None, callbacks=None,
@@ -233,6 +235,14 @@ class Fitting(keras.Model):
     def _data_seed(self) -> int:
         """Returns the seed of the data's order: the one that the noise started from."""
         return engine.agreed(int(ops.convert_to_numpy(self.noise.state)[0]))
+
+
+def _held_out(data: Batch, share: float) -> tuple[Batch, Any]:
+    """Returns the first samples, and the last ones, a share of all, as `validation_data`."""
+    if not 0 <= share < 1:
+        raise ValueError(f"validation_split must be in [0, 1); got {share}.")
+    kept, held_out = batches.divided(data, int(len(data.samples) * (1.0 - share)))
+    return kept, held_out.samples if held_out.condition is None else tuple(held_out)
 
 
 def _callback_list(gan, callbacks, verbose, steps):

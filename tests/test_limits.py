@@ -281,7 +281,9 @@ def test_too_few_images_are_refused_before_anything_is_read(monkeypatch, capsys)
 @once
 def test_too_few_images_are_refused_before_any_is_generated():
     metrics = report.default_metrics((28, 28, 1))
-    gan = SimpleNamespace(generate=lambda *_, **__: pytest.fail("images are generated"))
+    gan = SimpleNamespace(
+        condition=None, generate=lambda *_, **__: pytest.fail("images are generated")
+    )
     for sizes in ((5, 9), (9, 5)):
         real, held_out = (pictures(n, (28, 28, 1)) for n in sizes)
         with pytest.raises(ValueError, match="needs at least 6 images on each side"):

@@ -65,14 +65,14 @@ def peeked(x, conditional: bool = False) -> tuple[Any, Any]:
     return first, (_tuple(batch, conditional) for batch in itertools.chain([first], iterator))
 
 
-def known_sizes(x, with_last: bool) -> tuple[Any, tuple[int, int]]:
+def known_sizes(x) -> tuple[Any, tuple[int, int]]:
     """Returns a loader with all its batches, the size of the first, and that of the last or 0.
 
     Of what cannot be indexed, the last batch is only known when it comes.
     """
     x, first = first_batch(x, None)
     last = 0
-    if with_last and hasattr(x, "__getitem__") and not is_endless(x):
+    if hasattr(x, "__getitem__") and not is_endless(x):
         size = x.num_batches if hasattr(x, "num_batches") else len(x)
         last = len(as_batch(x[size - 1]).samples)
     return x, (len(first.samples), last)

@@ -190,6 +190,7 @@ class Trainer(WithoutDynamo):
     @property
     def devices(self):
         """The number of devices that share a batch: the processes of `torch.distributed`."""
+        torch_ranks.check_group()
         return torch_ranks.count()
 
     @property
@@ -207,7 +208,6 @@ class Trainer(WithoutDynamo):
         Returns:
             Whether the last batch has to be left out.
         """
-        torch_ranks.check_group()
         check_shares(size, rest, self.devices)
         return False
 
