@@ -3,8 +3,8 @@
 - `Trainer`: a mixin for `keras.Model` that fits the train step to Keras' trainer and compiles it.
 - The train step uses `value_and_grad`, `logits_and_gradient`, `input_gradient`,
   `mean_over_devices`, `device_share`, `apply`, `normal` and `uniform`; networks use `batch_norm`.
-- Around the step: `agreed`, `seed_noise`, `random_states`, `set_random_states`, `loader`, `gather`,
-  `free_memory`, `device_name` and `enable_compilation_cache`.
+- Around the step: `agreed`, `compiled`, `seed_noise`, `random_states`, `set_random_states`,
+  `loader`, `gather`, `free_memory`, `device_name` and `enable_compilation_cache`.
 
 `batch_norm` and `loader` are None where Keras' own are as fast. Only the module of the backend that
 Keras runs on is imported. `TRAINS` is False on backends without gradients.
@@ -24,6 +24,7 @@ if keras.backend.backend() == "jax":
         agreed,
         apply,
         batch_norm,
+        compiled,
         device_name,
         device_share,
         enable_compilation_cache,
@@ -46,6 +47,7 @@ elif keras.backend.backend() == "tensorflow":
         agreed,
         apply,
         batch_norm,
+        compiled,
         device_name,
         device_share,
         enable_compilation_cache,
@@ -68,6 +70,7 @@ elif keras.backend.backend() == "torch":
         agreed,
         apply,
         batch_norm,
+        compiled,
         device_name,
         device_share,
         enable_compilation_cache,
@@ -90,6 +93,7 @@ else:
         agreed,
         apply,
         batch_norm,
+        compiled,
         device_name,
         device_share,
         enable_compilation_cache,
@@ -114,6 +118,7 @@ __all__ = [
     "agreed",
     "apply",
     "batch_norm",
+    "compiled",
     "device_name",
     "device_share",
     "enable_compilation_cache",

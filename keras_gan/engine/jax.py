@@ -109,6 +109,11 @@ def apply(optimizer, gradients, variables):
         variable.assign(value)
 
 
+def compiled(fn):
+    """Returns a function of tensors that is compiled when it is first called for their shapes."""
+    return jax.jit(fn)
+
+
 def normal(shape, seed):
     """Returns standard normal noise, float32."""
     return keras.random.normal(shape, seed=seed)

@@ -123,6 +123,11 @@ def batch_norm(x, scale, offset, epsilon):
     return y, mean, variance * (count - 1) / count
 
 
+def compiled(fn):
+    """Returns a function of tensors that is traced when it is first called for their shapes."""
+    return tf.function(fn)
+
+
 def normal(shape, seed):
     """Returns standard normal noise, float32; each replica of a strategy draws its own."""
     return tf.random.stateless_normal(shape, _replica_seed(seed))

@@ -115,6 +115,11 @@ def batch_norm(x, scale, offset, epsilon):
 # device, and in a trace the number is a constant. torch's default generator avoids both.
 
 
+def compiled(fn):
+    """Returns a function of tensors as it is: one compiled for a few calls would not pay."""
+    return fn
+
+
 def normal(shape, seed):
     """Returns standard normal noise, float32, from torch's default generator."""
     return torch.randn(shape, device=torch_device())
