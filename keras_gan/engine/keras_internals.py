@@ -198,6 +198,17 @@ def built_variables(optimizer: keras.optimizers.Optimizer, otherwise: list) -> l
     return getattr(optimizer, "_trainable_variables", otherwise)
 
 
+def rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
+    """Returns the variable of an optimizer's learning rate; None if it follows a schedule.
+
+    Without Keras' attribute, finds it among the optimizer's variables by its name.
+    """
+    named = (v for v in optimizer.variables if v.name == "learning_rate")
+    rate = getattr(optimizer, "_learning_rate", None)
+    rate = next(named, None) if rate is None else rate
+    return rate if isinstance(rate, keras.Variable) else None
+
+
 def updates_as_adam(optimizer: keras.optimizers.Optimizer) -> bool:
     """Returns whether `adam_moments` of an optimizer and the formula of Adam make its update.
 

@@ -11,7 +11,7 @@ import keras
 from keras import layers, ops
 
 from keras_gan import engine
-from keras_gan.engine.keras_internals import serialized_as
+from keras_gan.engine.keras_internals import all_layers, serialized_as
 
 # Also where Keras is set to channels first: Flatten would reorder the pixels there, and TensorFlow
 # has no such convolutions on a CPU.
@@ -79,5 +79,5 @@ def own_classes(network: keras.Model) -> dict[str, type]:
     def is_known(kind):
         return kind.__module__.split(".")[0] in ("keras", "keras_gan") and kind != layers.Lambda
 
-    kinds = map(type, network._flatten_layers())
+    kinds = map(type, all_layers(network))
     return {kind.__name__: kind for kind in kinds if not is_known(kind)}
