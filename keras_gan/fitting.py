@@ -106,7 +106,7 @@ class Fitting(keras.Model):
             validation_data = batches.held_out(validation_data, self.values, self.condition, steps)
             kwargs.setdefault("validation_batch_size", batch_size)
             evaluation.begin_metrics(self)  # What they need is fetched before the training.
-        callbacks = adapt_callbacks(callbacks, kwargs.get("verbose", "auto"))
+        callbacks = self.own_callbacks(adapt_callbacks(callbacks, kwargs.get("verbose", "auto")))
         x = show_data(callbacks, x)
         seeded = Seeded(self, x)
         if seeded.loader is not None:

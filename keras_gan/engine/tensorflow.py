@@ -215,6 +215,10 @@ class Trainer:
         """The number of devices that share a batch: the replicas of a `tf.distribute` strategy."""
         return self.distribute_strategy.num_replicas_in_sync
 
+    def own_callbacks(self, callbacks):
+        """Returns all of a training's callbacks: every process runs them."""
+        return callbacks
+
     def check_shares(self, size, rest):
         """Raises ValueError unless each of the devices gets a part of batches of a size.
 

@@ -154,6 +154,7 @@ def set_random_states(states):
         torch.set_rng_state(torch.from_numpy(states["torch"].copy()))
     if "torch_cuda" in states and torch_device().startswith("cuda"):
         torch.cuda.set_rng_state(torch.from_numpy(states["torch_cuda"].copy()))
+    torch_ranks.draw_apart()
 
 
 def gather(array, order, start, size):
@@ -216,13 +217,17 @@ class Trainer(WithoutDynamo):
         check_shares(size, rest, self.devices)
         return False
 
+    def own_callbacks(self, callbacks):
+        """Returns those of a training's callbacks that this process runs."""
+        return callbacks if self.devices == 1 else torch_ranks.own_callbacks(callbacks)
+
     def fit(self, x=None, *, callbacks=(), epochs=1, steps_per_epoch=None, **kwargs):
         options = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, **kwargs}
         if self.devices == 1:
             return super().fit(x, callbacks=callbacks, **options)
         torch_ranks.check_steps(x, steps_per_epoch, epochs)
         try:
-            return super().fit(x, callbacks=torch_ranks.own_callbacks(callbacks), **options)
+            return super().fit(x, callbacks=callbacks, **options)
         except RuntimeError as error:
             if not torch_ranks.is_of_another_process(error):
                 raise

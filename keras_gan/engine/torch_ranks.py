@@ -98,6 +98,14 @@ def agreed(number: int) -> int:
     return int(_gathered([number])[0, 0])
 
 
+def draw_apart() -> None:
+    """Makes torch's default generators, which are in one state in all ranks, differ from now on."""
+    if count() > 1:
+        common = int(torch.randint(2**62, ()))
+        own = np.random.SeedSequence([common, rank()])
+        torch.manual_seed(int(own.generate_state(1)[0]))
+
+
 def _gathered(numbers, dtype=torch.int64) -> torch.Tensor:
     """Returns every rank's numbers, a row each."""
     if count() == 1:
@@ -174,8 +182,7 @@ class SameOnAllRanks(keras.callbacks.Callback):
             dist.broadcast(value, 0)
             variable.assign(value)
         if self.model.seed is None:  # The ranks' programs may have set one seed.
-            own = np.random.SeedSequence([torch.initial_seed(), rank()])
-            torch.manual_seed(int(own.generate_state(1)[0]))
+            draw_apart()
 
     def on_epoch_end(self, epoch, logs=None):
         stop = torch.tensor(int(self.model.stop_training), device=_device())
