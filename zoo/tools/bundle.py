@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 
 import keras_gan
+from keras_gan.conditions import Labels
 from keras_gan.files import content_key, file_facts, replacing
 from keras_gan.metrics.report import default_metrics, report
 
@@ -42,17 +43,19 @@ def main():
     folder, metadata = options.runs[best], runs[best]
     chosen = folder if options.last else folder / "best"
     gan = model_of(metadata, chosen)
+    labels = isinstance(gan.condition, Labels)
     real, held_out = (
-        keras_gan.datasets.load(metadata["data"], split) for split in ("train", "test")
+        keras_gan.datasets.load(metadata["data"], split, labels=labels)
+        for split in ("train", "test")
     )
-    scores = report(
-        gan, real, held_out, default_metrics(gan.sample_shape), NUM_IMAGES, SEEDS, verbose=1
-    )
+    metrics = default_metrics(gan.sample_shape, condition=gan.condition)
+    scores = report(gan, real, held_out, metrics, NUM_IMAGES, SEEDS, verbose=1)
     facts = {k: v for k, v in metadata.items() if k not in ("format", "name", "files")}
     facts["scores"] = metadata["scores"] | scores
     facts["scores"][score] |= over_seeds(metadata, runs, score)
     facts["limits"] = limits(metadata, runs, score, options.note)
-    facts |= {"licence": "apache-2.0", "data_sha256": content_key(real)}
+    images = real[0] if labels else real
+    facts |= {"licence": "apache-2.0", "data_sha256": content_key(images)}
     if not options.last:
         facts["best_epoch"] = json.loads((chosen / "metadata.json").read_text())["epochs"]
     preset = ZOO / options.name
@@ -62,10 +65,12 @@ def main():
 
 def model_of(metadata, folder):
     """Returns a run's model, without its metric, and in float32: backends agree on its images."""
+    trained = keras_gan.from_preset(folder)
     gan = keras_gan.create_model(
-        metadata["variant"], tuple(metadata["image_shape"]), metadata["seed"]
-    )
-    gan.set_weights(keras_gan.from_preset(folder).get_weights())
+        metadata["variant"], tuple(metadata["image_shape"]), metadata["seed"],
+        condition=trained.condition,
+    )  # fmt: skip
+    gan.set_weights(trained.get_weights())
     return gan
 
 
@@ -86,13 +91,13 @@ def over_seeds(metadata, runs, score):
 
 
 def limits(metadata, runs, score, note):
-    """Returns the card's paragraph on what the preset draws and what it was chosen from."""
+    """Returns the card's paragraph on what the preset generates and what it was chosen from."""
     same = [m for m in runs if m["epochs"] == metadata["epochs"]]
     others = [m for m in runs if m["epochs"] != metadata["epochs"]]
     seeds = f"the best of {len(same)} seeds" if len(same) > 1 else "one seed"
     text = (
-        f"It draws {DRAWS[metadata['data']]}, and nothing else. Trained for {metadata['epochs']} "
-        f"epochs in {metadata['precision']}: {seeds}."
+        f"It generates {DRAWS[metadata['data']]}, and nothing else. Trained for "
+        f"{metadata['epochs']} epochs in {metadata['precision']}: {seeds}."
     )
     if others:
         reached = [f"{m['scores'][score]['best']:.3g} in {m['epochs']} epochs" for m in others]
