@@ -139,6 +139,8 @@ def run_options(args: Namespace) -> dict[str, Any]:
     """
     own = ("command", "program", "out", "resume")
     given = {k: v for k, v in vars(args).items() if v is not None and k not in own}
+    if "targets" in given:
+        given["targets"] = _whole_path(given["data"], given["targets"])
     if not args.resume:
         try:
             _require_empty(args.out)
@@ -179,6 +181,13 @@ def _checked_options(saved) -> dict[str, Any]:
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in given]
     parsed = vars(build_parser().parse_args(["train", str(saved["variant"]), *flags]))
     return saved | {name: parsed[name] for name, _ in given} | {"variant": parsed["variant"]}
+
+
+def _whole_path(data, targets):
+    """Returns the path of a folder of targets, and what is inside the data as it is."""
+    inside = targets in ("left", "right") or os.path.isdir(os.path.join(data, targets))
+    path = os.path.abspath(os.path.expanduser(targets))
+    return path if os.path.isdir(path) and not inside else targets
 
 
 def _require_empty(folder):
@@ -241,6 +250,13 @@ def build_parser() -> argparse.ArgumentParser:
 DATA = {"required": True, "metavar": "NAME|FOLDER", "help": "a data set or a folder of images"}
 
 
+TARGETS = {
+    "metavar": "FOLDER|left|right",
+    "help": "for pairs: the images to make from those in --data, files of the same names; or one "
+    "of two subfolders of --data; or the half of images that have both side by side",
+}
+
+
 def _add_train_options(option):
     option("variant", metavar="VARIANT", help="the kind of GAN; `keras-gan list` shows them")
     option("--data", **DATA)
@@ -251,6 +267,7 @@ def _add_train_options(option):
         help="what a conditional variant depends on: labels (subfolders are classes), "
         "downscaled:4, masked or grayscale",
     )
+    option("--targets", **TARGETS)
     option("--out", metavar="FOLDER", help="where to save the run; default: runs/VARIANT")
     option("--epochs", type=_whole_number(1), metavar="N", help="default: the variant's")
     option(
@@ -281,7 +298,8 @@ def _add_train_options(option):
         "--score",
         action="store_true",
         default=None,
-        help="score the samples after each epoch, and keep the best epoch in best/",
+        help="score the samples after each epoch, and keep the best epoch in best/; of data "
+        "without a test split, a tenth scores and is not trained on",
     )
     option("--resume", action="store_true", help="continue the run in --out")
 
@@ -314,6 +332,7 @@ def _add_translate_options(option):
 
 def _add_evaluate_options(option):
     option("--data", **DATA)
+    option("--targets", **TARGETS)
     option(
         "--num-images",
         type=_whole_number(1),

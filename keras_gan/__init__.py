@@ -4,6 +4,7 @@ from keras_gan import augment as augment
 from keras_gan import callbacks as callbacks
 from keras_gan import conditions as conditions
 from keras_gan import datasets as datasets
+from keras_gan import latents as latents
 from keras_gan import losses as losses
 from keras_gan import metrics as metrics
 from keras_gan import networks as networks

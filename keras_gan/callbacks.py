@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_gan import engine
@@ -27,6 +28,8 @@ class SampleGrid(keras.callbacks.Callback):
 
     >>> gan.fit(images, epochs=5, callbacks=[SampleGrid("samples", num=16)])  # doctest: +SKIP
     """
+
+    writes = True  # Of several processes that train together, only the first one runs it.
 
     def __init__(self, folder: str | os.PathLike, num: int = 64, seed: int = 0) -> None:
         super().__init__()
@@ -112,11 +115,15 @@ class LinearDecay(keras.callbacks.LearningRateScheduler):
 
     def _lowered(self, epoch, rate):
         self._full, epochs = rate, self.params["epochs"]
-        return rate * min(1.0, (epochs - epoch) / (self.part * epochs))
+        self._share = min(1.0, (epochs - epoch) / (self.part * epochs))
+        return rate * self._share
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
-        self.model.optimizer.learning_rate = self._full
+        rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        lowered = np.float32(self._full * self._share)
+        # Another callback may have lowered it within the epoch: that remains.
+        self.model.optimizer.learning_rate = self._full if rate == lowered else rate / self._share
 
 
 # Fitting Keras' own callbacks to a GAN.

@@ -5,7 +5,9 @@
 
 import contextlib
 import json
+import math
 import os
+import re
 import shlex
 import signal
 import sys
@@ -15,16 +17,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from keras_gan import conditions, datasets, engine, presets
+from keras_gan import command_data, conditions, datasets, engine, presets
 from keras_gan.callbacks import LinearDecay
-from keras_gan.conditions import Labels
-from keras_gan.datasets.batches import SeededBatches, as_batch
+from keras_gan.conditions import Images, Labels
+from keras_gan.datasets.batches import Batch, SeededBatches
+from keras_gan.datasets.splitting import opened, without_scored
+from keras_gan.engine.keras_internals import set_random_seed
 from keras_gan.files import content_key, replacing
 from keras_gan.gan import GAN
-from keras_gan.images import image_grid, sample_grid, save_image
-from keras_gan.metrics.report import default_metrics, report
+from keras_gan.images import check_grid, class_grid, image_grid, sample_grid, save_image
+from keras_gan.metrics.report import check_counts, conditional_metrics, default_metrics, report
+from keras_gan.outputs import write_images
+from keras_gan.presets import memory
 from keras_gan.progress import TimeLeft
 from keras_gan.runs import Run, Stopped
 
@@ -95,7 +100,7 @@ def train(args: Namespace) -> None:
             f"Keras' {keras.backend.backend()} backend cannot train; "
             f"use --backend {'|'.join(engine.BACKENDS)}."
         )
-    keras.utils.set_random_seed(options["seed"])
+    set_random_seed(options["seed"])
     keras.config.set_dtype_policy(options["precision"])
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(_Signals())
@@ -164,19 +169,33 @@ def _prepare(options):
     variant, data, seed = options["variant"], options["data"], options["seed"]
     recipe = presets.get_recipe(variant)
     kind = options.get("condition") or ("labels" if Labels in recipe.conditions else None)
-    if recipe.conditions and kind is None:
-        raise CommandError(f"{variant} needs --condition downscaled:4, masked or grayscale.")
-    images, labels = _opened(
-        # Single images: SeededBatches chooses which ones go together.
-        data, options.get("image_size"), batch_size=1, seed=seed, labels=kind == "labels"
-    )  # fmt: skip
-    names = _class_names(data, images)
-    condition = conditions.from_text(kind, names) if kind else None
+    pairs = options.get("targets")
+    if pairs is not None and (kind or Images not in recipe.conditions):
+        raise CommandError(
+            "--targets is for variants that are trained on pairs, such as pix2pix, without "
+            "--condition; leave one of them out."
+        )
+    if recipe.conditions and kind is None and pairs is None:
+        raise CommandError(
+            f"{variant} needs --condition downscaled:4, masked or grayscale, or --targets for a "
+            "folder of pairs."
+        )
+    # Single images: SeededBatches chooses which ones go together.
+    reading = {"image_size": options.get("image_size"), "batch_size": 1, "seed": seed}
+    if pairs is None:
+        reading["labels"] = kind == "labels"
+    images, labels = opened(data, pairs, **reading)
+    condition = command_data.condition_of(kind, data, images)
     shape = tuple(getattr(images, "image_shape", None) or images.shape[1:])
+    facts = _data_facts(options, images, shape)
     held_out = metrics = None
     if options.get("score"):
-        held_out = _held_out(data, shape, kind == "labels")
-        metrics = default_metrics(shape)[:1]
+        extractor = command_data.extractor_of(data, shape)
+        distance, *_ = default_metrics(shape, extractor)
+        metrics = [distance, *conditional_metrics(shape, extractor, condition, each_class=False)]
+        (images, labels), scored = without_scored(data, Batch(images, labels), SCORED)
+        check_counts(metrics[:1], len(scored.samples))
+        held_out = scored.samples if scored.condition is None else tuple(scored)
     gan = presets.create_model(variant, shape, seed, metrics, condition)
     steps = gan.discriminator_steps
     if len(images) < steps:
@@ -186,8 +205,12 @@ def _prepare(options):
         images, size * steps, options.get("steps_per_epoch"), seed, drop_remainder=True,
         condition=labels,
     )  # fmt: skip
+    batch = batches.batch_size // steps  # Fewer than asked for, if there are not so many images.
+    needed = memory.bytes_needed([gan.generator, gan.discriminator], batch)
+    memory.check_memory(variant, shape, needed, batch)
     resolved = {
-        **_data_facts(options, images, shape),
+        **facts,
+        "num_images": len(images),
         "batch_size": size,
         "epochs": options.get("epochs", recipe.epochs),
         "steps_per_epoch": batches.steps,
@@ -196,28 +219,6 @@ def _prepare(options):
         "recipe": _settings(gan) | {"decay": recipe.decay},
     }
     return gan, batches, held_out, options | resolved
-
-
-def _opened(data, *args, **options):
-    """Returns images, an array or a folder, and the labels of an array; None for none."""
-    opened = datasets.open_images(data, *args, **options)
-    return opened if isinstance(opened, tuple) else (opened, None)
-
-
-def _class_names(data, images):
-    """Returns the names of the classes of a set or a folder; None if it has none."""
-    if data not in datasets.list_datasets():
-        return getattr(images, "class_names", None)
-    with contextlib.suppress(ValueError):  # Not all sets have classes.
-        return datasets.class_names(data)
-    return None
-
-
-def _held_out(data, shape, with_labels):
-    images, labels = _splits(data, shape, SCORED, with_labels)[1]
-    if len(images) < 2:
-        raise CommandError(f"{data} has too few images for --score, which needs at least 4.")
-    return images[:SCORED] if labels is None else (images[:SCORED], labels[:SCORED])
 
 
 def _data_facts(options, images, shape):
@@ -284,15 +285,17 @@ def _print_next_steps(args, epochs, gan):
     """Prints commands to try after a training, ready to copy."""
     data, out = shlex.quote(args.data), shlex.quote(str(args.out))
     train_again = f"{args.program} train {shlex.quote(args.variant)}"
-    train_again += f" --condition {args.condition}" if args.condition else ""
-    steps = {
-        "Generate more images": f"{args.program} generate {out} --num 100 --out more.png",
-        "Score them against real images": f"{args.program} evaluate {out} --data {data}",
-    }
+    for option in ("condition", "targets"):
+        given = getattr(args, option)
+        train_again += f" --{option} {shlex.quote(given)}" if given else ""
+    score = f"{args.program} evaluate {out} --data {data}"
+    score += f" --targets {shlex.quote(args.targets)}" if args.targets else ""
+    steps = {"Generate more images": f"{args.program} generate {out} --num 100 --out more.png"}
     if gan.condition is not None and gan.condition.is_image:
         translated = f"{args.program} translate {out} FOLDER --out translated"
         steps = {"Translate a folder of images": translated}
     steps |= {
+        "Score them against real images": score,
         "Train longer": f"{train_again} --data {data} --out {out} --epochs {2 * epochs} --resume",
         "Train on a folder of your own images": f"{train_again} --data FOLDER --out runs/mine",
     }
@@ -314,32 +317,39 @@ def generate(args: Namespace) -> None:
             count = _write_grid(gan, args)
         else:
             wanted = {} if args.label is None else {"condition": _class_of(gan, args.label)}
-            images = gan.generate(args.num, seed=args.seed, **wanted)
-            _write_images(args.out, images)
-            count = len(images)
+            count = args.num
+            write_images(args.out, gan.generate_batches(count, seed=args.seed, **wanted), count)
     print(f"{count} images are in {args.out}")
 
 
 def _write_grid(gan, args):
     """Writes a grid of a conditional model, a row for each class; returns the number of images."""
+    check_grid((args.num, *gan.sample_shape))
     grid = sample_grid(gan, args.num, args.seed)
     if grid is None or gan.condition.is_image:
         raise CommandError(f"{args.preset} makes images from others; use keras-gan translate.")
     save_image(args.out, grid)
-    return gan.condition.count * max(8, args.num // gan.condition.count)
+    return math.prod(class_grid(gan, args.num))
 
 
 def _write_classes(gan, args):
     """Writes so many images of each class into a subfolder each; returns their number."""
     if args.out.suffix:
         raise CommandError("--per-class writes a folder for each class: give --out FOLDER.")
-    labels = _labels(gan)
-    for number, name in enumerate(labels.class_names):
-        images = gan.generate(args.per_class, condition=number, seed=args.seed)
-        folder = args.out / name.replace("/", "-")
+    labels, count = _labels(gan), args.per_class
+    for number, name in enumerate(_folder_names(labels.class_names)):
+        batches = gan.generate_batches(count, condition=number, seed=args.seed)
+        folder = args.out / name
         folder.mkdir(parents=True, exist_ok=True)  # A dot in its name is no ending then.
-        _write_images(folder, images)
-    return args.per_class * labels.count
+        write_images(folder, batches, count)
+    return count * labels.count
+
+
+def _folder_names(classes):
+    """Returns a name of a folder for each class: a preset's author may call one `..`."""
+    names = [re.sub(r"[^\w .+()-]", "-", name)[:100].strip(". ") for name in classes]
+    usual = "" not in names and len(set(names)) == len(names)
+    return names if usual else [f"{i:03d} {name}".strip() for i, name in enumerate(names)]
 
 
 def _labels(gan) -> Labels:
@@ -379,68 +389,36 @@ def translate(args: Namespace) -> None:
     print(f"{len(paths)} images are in {args.out}")
 
 
-def _write_images(out, images):
-    kind = "" if out.is_dir() else out.suffix
-    if kind == ".npy":
-        with replacing(out) as part:
-            np.save(part, images)
-    elif kind:
-        save_image(out, image_grid(images))
-    else:
-        files = [out / f"{i:05d}.png" for i in range(len(images))]
-        # Tools that compute scores read every file of a folder.
-        if others := set(out.glob("*")) - set(files):
-            raise CommandError(
-                f"{out} contains other files, such as {min(others).name}; choose a new folder."
-            )
-        for path, image in zip(files, images, strict=True):
-            save_image(path, image_grid(image[None]))
-
-
 # Evaluate.
 
 
 def evaluate(args: Namespace) -> None:
     """Prints the scores of generated images, beside those that real images reach."""
     gan = _open(args.preset)
-    if gan.condition is not None and not isinstance(gan.condition, Labels):
-        raise CommandError(f"evaluate scores what is generated from latents; see {args.preset}.")
+    if isinstance(gan.condition, conditions.Vector):
+        raise CommandError(
+            f"{args.preset} is conditioned on {gan.condition!r}, which no folder gives; score it "
+            "in Python with keras_gan.metrics."
+        )
     with _errors_in_one_line():
-        count, seeds = args.num_images, range(args.seeds)
-        (real, _), (held_out, _) = _splits(args.data, gan.sample_shape, count)
-        metrics = default_metrics(gan.sample_shape, args.extractor)
+        count, seeds, shape = args.num_images, range(args.seeds), gan.sample_shape
+        extractor = args.extractor or command_data.extractor_of(args.data, shape)
+        metrics = default_metrics(shape, extractor, gan.condition)
+        check_counts(metrics, count)  # Before anything that takes long.
+        real, held_out = command_data.splits(args.data, shape, count, gan.condition, args.targets)
         scores = report(gan, real, held_out, metrics, count, seeds, verbose=int(not args.json))
     about = {"preset": args.preset, "data": args.data, "backend": keras.backend.backend()}
     if args.json:
         print(json.dumps(about | {"scores": scores}, indent=1))
         return
     _print_table(about)
+    width = max(map(len, scores)) + 2
     for name, row in scores.items():
-        print(f"{name:<28}{row['mean']:.4g} ± {row['std']:.2g}   (real images: {row['floor']:.4g})")
-    print(f"{count} generated images, {args.seeds} seeds, against {len(real)} real images.")
-
-
-def _splits(data, image_shape, limit, with_labels=False):
-    """Returns two pairs of real images and labels: train and test splits, or else two halves.
-
-    A folder may not fit into memory: of its images, each half has at most `limit`. Without labels,
-    these are None.
-    """
-    shape = image_shape[:2], image_shape[2]
-    real, labels = _opened(data, *shape, labels=with_labels)
-    if isinstance(real, np.ndarray):
-        held_out = _opened(data, *shape, split="test", labels=with_labels)
-        if not np.array_equal(real[:64], held_out[0][:64]):  # Some sets have only one split.
-            return (real, labels), held_out
-    else:
-        count = range(min(len(real), -(-2 * limit // real.batch_size)))
-        read = [as_batch(real[i], conditional=True) for i in count]
-        real, labels = (
-            None if column[0] is None else np.concatenate(column)[: 2 * limit]
-            for column in zip(*read, strict=True)
-        )
-    halves = slice(0, None, 2), slice(1, None, 2)
-    return tuple((real[half], None if labels is None else labels[half]) for half in halves)
+        floor = "∞" if row["floor"] is None else f"{row['floor']:.4g}"
+        print(f"{name:<{width}}{row['mean']:.4g} ± {row['std']:.2g}   (real images: {floor})")
+    if gan.condition is not None and gan.condition.is_image:
+        count = min(count, len(held_out.samples))
+    print(f"{count} generated images, {args.seeds} seeds, against {len(real.samples)} real images.")
 
 
 # Download and info.

@@ -15,8 +15,8 @@ import numpy as np
 from keras import ops
 
 from keras_gan import masks
-from keras_gan.datasets.batches import scaled
-from keras_gan.errors import check_samples, check_whole, closest
+from keras_gan.errors import check_whole, closest
+from keras_gan.values import Range, Values
 
 register = keras.saving.register_keras_serializable(package="keras_gan")
 
@@ -36,8 +36,8 @@ class Condition:
     is_image = False
     completes = False
 
-    def build(self, sample_shape: tuple) -> None:
-        """Takes note of the shape of one sample.
+    def build(self, sample_shape: tuple, value_range: Range = (-1.0, 1.0)) -> None:
+        """Takes note of the shape of one sample, and of the range of its values.
 
         Raises:
             ValueError: If samples of that shape cannot have such a condition.
@@ -99,7 +99,7 @@ class Condition:
             raise ValueError(
                 f"There are {len(rows)} conditions for {size} samples; give one, or one for each."
             )
-        return rows if len(rows) == size else np.repeat(rows, size, axis=0)
+        return rows if len(rows) == size else np.broadcast_to(rows, (size, *rows.shape[1:]))
 
     def _rows(self, wanted) -> np.ndarray:
         """Returns what a user asks for as float32 `(n, *shape)`."""
@@ -284,13 +284,19 @@ class _Image(Condition):
     """A condition that is an image."""
 
     is_image = True
+    value_range: Range = (-1.0, 1.0)
+
+    @property
+    def values(self) -> Values:
+        """The range of its values."""
+        return Values(self.shape, self.value_range)
 
     def check(self, values):
         _check_shape(self, values)
-        check_samples(values, self.shape)
+        self.values.check(values)
 
     def tensor(self, real, values, uniform):
-        return scaled(values, self.shape)
+        return self.values.scaled(values)
 
     def from_pictures(self, pictures: np.ndarray, mask: Any) -> Any:
         """Returns what `generate` takes as its condition for what `translate` is given.
@@ -324,11 +330,12 @@ class Images(_Image):
 
 
 class _Computed(_Image):
-    """A condition that is computed from the samples, which must be images."""
+    """A condition that is computed from the samples, which must be images, with their range."""
 
     computed = True
 
-    def build(self, sample_shape):
+    def build(self, sample_shape, value_range=(-1.0, 1.0)):
+        self.value_range = value_range
         if len(sample_shape) != 3:
             raise ValueError(f"{self!r} is computed from images; samples are {sample_shape}.")
         self.shape = self._shape(*sample_shape)
@@ -343,6 +350,15 @@ class _Computed(_Image):
 
     def _computed(self, real, uniform):
         raise NotImplementedError
+
+    def of_generated(self, samples, tensor):
+        """Returns the conditions of generated samples, computed as those they were made from were.
+
+        Args:
+            samples: What was generated, float32, scaled.
+            tensor: The conditions that they were made from.
+        """
+        return self._computed(samples, None)
 
 
 @register
@@ -395,7 +411,7 @@ class Grayscale(_Computed):
         pictures = super().from_pictures(pictures, mask)
         if pictures.shape[-1] != 3:
             return pictures
-        return np.asarray(self._computed(scaled(pictures, pictures.shape[1:]), None), "float32")
+        return np.asarray(self._computed(self.values.scaled(pictures), None), "float32")
 
 
 @register
@@ -429,6 +445,10 @@ class Masked(_Computed):
         hole = masks.random_masks(ops.shape(real)[0], self.shape, *counts, uniform)
         return ops.concatenate([real * (1.0 - hole), hole], axis=-1)
 
+    def of_generated(self, samples, tensor):
+        hole = tensor[..., -1:]  # The same holes.
+        return ops.concatenate([samples * (1.0 - hole), hole], axis=-1)
+
     def completed(self, generated, tensor):
         return ops.where(tensor[..., -1:] > 0.5, ops.cast(generated, "float32"), tensor[..., :-1])
 
@@ -454,8 +474,9 @@ class Masked(_Computed):
                 f"Masked takes a pair of pictures (n, {', '.join(map(str, shape))}) and holes of "
                 f"their height and width; got pictures of shape {pictures.shape}."
             )
-        check_samples(pictures, shape)
-        pixels = ops.convert_to_numpy(scaled(pictures, shape))
+        values = Values(shape, self.value_range)
+        values.check(pictures)
+        pixels = ops.convert_to_numpy(values.scaled(pictures))
         return np.concatenate([np.where(holes, 0.0, pixels), holes], -1, dtype="float32")
 
     def get_config(self):

@@ -1,6 +1,5 @@
 """Evaluation: held-out real samples compared with as many generated ones."""
 
-import inspect
 import os
 import warnings
 from typing import Any
@@ -11,7 +10,7 @@ from keras import ops
 
 from keras_gan.datasets import batches
 from keras_gan.engine.keras_internals import EpochIterator
-from keras_gan.files import content_key
+from keras_gan.metrics.streaming import content_keys, takes_condition
 
 NAMES = ("d_loss", "g_loss", "d_real", "d_fake")
 
@@ -40,20 +39,22 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
     random = np.random.default_rng(seed)
     noise = uniform(random.spawn(1)[0])
     totals, count = np.zeros(len(NAMES)), 0
-    begin_metrics(gan, x if steps is None else None)
+    begin_metrics(gan, *((x, y) if steps is None else ()))
     callbacks.on_test_begin()
     for step, _, [data] in iterator:
         callbacks.on_test_batch_begin(step)
         batch = batches.as_batch(data, batches.with_data(gan.condition))
-        batch = batches.prepared(batch, gan.sample_shape, gan.condition, noise)
+        if batch.condition is not None and not gan.condition.is_image:
+            gan.condition.check(batch.condition)  # Of a loader, only one batch was looked at.
+        batch = batches.prepared(batch, gan.values, gan.condition, noise)
         real = ops.convert_to_numpy(batch.samples)
         condition = None if batch.condition is None else ops.convert_to_numpy(batch.condition)
         generated = gan.sampled(random, len(real), condition)
         totals += len(real) * _compared(gan, real, generated, condition)
         count += len(real)
-        images = [batches.quantized(side, gan.sample_shape) for side in (real, generated)]
+        images = [gan.values.pictures(side) for side in (real, generated)]
         for metric in gan.compiled_distances:
-            known = {"condition": condition} if _takes_condition(metric) else {}
+            known = {"condition": condition} if takes_condition(metric) else {}
             metric.update_state(*images, **known)
         callbacks.on_test_batch_end(step)
     logs = dict(zip(NAMES, totals / count, strict=True))
@@ -65,27 +66,30 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
     return logs
 
 
-def begin_metrics(gan, real=None) -> None:
+def begin_metrics(gan, real=None, condition=None) -> None:
     """Resets the compiled metrics, and fetches what they need.
 
     Args:
         gan: The model.
         real: All the real samples that will be compared, if they are known as one array: then
             metrics of this library read their statistics from the cache.
+        condition: What they are conditioned on, if they are known as one array.
     """
     ours = [metric for metric in gan.compiled_distances if hasattr(metric, "begin")]
-    key = content_key(real) if ours else None
+    keys = content_keys(real, condition) if ours else (None, None)
+    if (gan.values.low, gan.values.high) != (-1.0, 1.0):  # The same data has other values then.
+        whole, conditioned = (key and f"{key} in {gan.values}" for key in keys)
+        keys = whole, conditioned
     for metric in gan.compiled_distances:
-        metric.begin(key, gan.sample_shape) if metric in ours else metric.reset_state()
+        if metric in ours:
+            metric.begin(keys[takes_condition(metric)], gan.sample_shape)
+        else:
+            metric.reset_state()
 
 
 def uniform(random: np.random.Generator):
     """Returns a source of uniform noise for conditions, `shape -> floats in 0…1`."""
     return lambda shape: ops.convert_to_tensor(random.random(shape, dtype="float32"))
-
-
-def _takes_condition(metric) -> bool:
-    return "condition" in inspect.signature(metric.update_state).parameters
 
 
 def _compared(gan, real: np.ndarray, generated: np.ndarray, condition) -> np.ndarray:
@@ -100,6 +104,45 @@ def _compared(gan, real: np.ndarray, generated: np.ndarray, condition) -> np.nda
     g_loss = loss.generator(*([real_logits] if gan.relativistic else []), fake_logits)
     means = [float(np.mean(batch, dtype="float64")) for batch in logits]
     return np.array([float(d_loss), float(g_loss), *means])
+
+
+# Of the real and the generated image that belong to the same condition.
+_PAIRWISE = (
+    keras.metrics.CosineSimilarity, keras.metrics.LogCoshError, keras.metrics.MeanAbsoluteError,
+    keras.metrics.MeanSquaredError, keras.metrics.RootMeanSquaredError,
+)  # fmt: skip
+
+
+def metrics_of(given, condition) -> list[keras.metrics.Metric]:
+    """Returns metrics of `(real, generated)`, from objects or Keras' names.
+
+    Args:
+        given: What `GAN.compile` takes, or None.
+        condition: A `keras_gan.conditions.Condition`, or None.
+
+    Raises:
+        ValueError: For metrics of Keras that compare a prediction with its target, of which a GAN
+            has none; errors between pairs of images are for conditions that are images.
+        TypeError: For what is no metric.
+    """
+    if isinstance(given, (str, keras.metrics.Metric)):
+        given = [given]
+    metrics = [keras.metrics.get(metric) for metric in given or []]
+    for metric in metrics:
+        if not isinstance(metric, keras.metrics.Metric):
+            raise TypeError(
+                "metrics are keras.metrics.Metric objects whose update_state takes (real, "
+                f"generated), such as those of keras_gan.metrics; got {metric!r}."
+            )
+        of_keras = type(metric).update_state.__module__.split(".")[0] == "keras"
+        of_keras &= type(metric) is not keras.metrics.MeanMetricWrapper  # Of a user's function.
+        paired = condition is not None and condition.is_image and isinstance(metric, _PAIRWISE)
+        if of_keras and not paired:
+            raise ValueError(
+                f"The metric {metric.name!r} compares predictions with their targets, which "
+                "generated samples do not have; use one of keras_gan.metrics."
+            )
+    return metrics
 
 
 def can_be_saved(metric: Any) -> bool:

@@ -6,9 +6,11 @@ import hashlib
 import http.client
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,8 +115,38 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def check_regular(path: str | os.PathLike) -> os.stat_result:
+    """Returns what is known of a file; raises ValueError for folders, pipes and devices.
+
+    A pipe would be waited for, and a device may be endless.
+    """
+    facts = os.stat(path)
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError("it is not a regular file")
+    return facts
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Returns what a file contains.
+
+    Raises:
+        ValueError: If it is no regular file, or contains more than `limit` bytes.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"it has more than the {limit:,} bytes allowed")
+    return content
+
+
 def file_facts(path: Path) -> dict[str, Any]:
-    """Returns the `sha256` of a file, in hexadecimal digits, and its `size` in bytes."""
+    """Returns the `sha256` of a file, in hexadecimal digits, and its `size` in bytes.
+
+    Raises:
+        ValueError: If it is no regular file.
+    """
+    check_regular(path)
     with path.open("rb") as file:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": file.tell()}
 
@@ -138,7 +170,7 @@ def fetch(url: str, path: Path, sha256: str | None = None, limit: int = MAX_BYTE
     remedy = f"Try again, or put the file there yourself: {path}"
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
-        with urllib.request.urlopen(request, timeout=30) as reply:
+        with _opener().open(request, timeout=30) as reply:
             resumed = reply.status == http.HTTPStatus.PARTIAL_CONTENT
             size = int(reply.headers.get("Content-Length", 0))
             came = 0
@@ -161,7 +193,7 @@ def fetch(url: str, path: Path, sha256: str | None = None, limit: int = MAX_BYTE
             fetch(url, path, sha256, limit)
             return
         raise ConnectionError(f"Could not fetch {url}: {error}. {remedy}") from error
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
         if getattr(error, "errno", None) == errno.ENOSPC:
             part.unlink(missing_ok=True)
         raise ConnectionError(f"Could not fetch {url}: {error}. {remedy}") from error
@@ -172,12 +204,25 @@ def fetch(url: str, path: Path, sha256: str | None = None, limit: int = MAX_BYTE
     os.replace(part, path)
 
 
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server's redirects, but not from an encrypted address to one that is not."""
+
+    def redirect_request(self, request, reply, code, message, headers, url):
+        if urllib.parse.urlsplit(url).scheme not in ("https", request.type):
+            raise ConnectionError(f"the server redirects to {url}, which is not encrypted")
+        return super().redirect_request(request, reply, code, message, headers, url)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_SafeRedirects)
+
+
 def content_key(array: Any) -> str | None:
     """Returns the sha256 of an array's values, type and shape; None for anything but an array."""
     if not hasattr(array, "shape"):
         return None
-    array = keras.ops.convert_to_numpy(array)
-    digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    kind = keras.ops.convert_to_numpy(array[:1]).dtype
+    digest = hashlib.sha256(f"{kind}{tuple(array.shape)}".encode())
     for start in range(0, len(array), 4096):  # In chunks, so that no copy of the whole is made.
-        digest.update(array[start : start + 4096].tobytes())
+        digest.update(keras.ops.convert_to_numpy(array[start : start + 4096]).tobytes())
     return digest.hexdigest()

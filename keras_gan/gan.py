@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_gan import average, conditions, engine, evaluation, losses, optimizers
@@ -24,15 +25,18 @@ from keras_gan.engine.keras_internals import (
 from keras_gan.errors import check_whole
 from keras_gan.fitting import Fitting
 from keras_gan.metrics.means import StepMeans
+from keras_gan.networks import with_own_layers
 from keras_gan.networks.shapes import gan_shapes
 from keras_gan.sampling import Sampling
+from keras_gan.saving import Saving
 from keras_gan.terms import SIDES, Context, Term, first, get_all
+from keras_gan.values import values_of
 
 MEANS = ("d_loss", "g_loss", "d_real", "d_fake")
 
 
 @keras.saving.register_keras_serializable(package="keras_gan")
-class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
+class GAN(Fitting, Sampling, Saving, engine.Trainer, keras.Model):
     """A generator and a discriminator, trained against each other by `fit`.
 
     The discriminator learns to tell real samples from generated ones, the generator to make
@@ -42,8 +46,8 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
     Args:
         generator: A built `keras.Model` from latents `(batch, …)` to samples `(batch, …)`. Its
             input gives the latent shape and its output the sample shape. Samples of rank 3 are
-            images `(height, width, channels)` in −1…1 (end with tanh). Of a conditional GAN, it
-            takes `[latents, condition]`, or a condition that is an image, alone.
+            images `(height, width, channels)`; end with tanh. Of a conditional GAN, it takes
+            `[latents, condition]`, or a condition that is an image, alone.
         discriminator: A `keras.Model` from such samples, or `[samples, condition]`, to logits
             without a sigmoid, one each, `(batch, 1)`, or a map of patches,
             `(batch, height, width, 1)`.
@@ -57,6 +61,9 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
             in 0…1, new ones at each call. A `keras.layers.Layer` with that `call` is saved with
             the model; if it has a method `observe(real_logits)`, that is called once in each
             discriminator update.
+        value_range: The range `(low, high)` of the samples' values, into which uint8, uint16 and
+            int16 data is scaled. By default that of the tanh (−1…1), sigmoid or softmax (0…1) that
+            the generator ends in; where it ends in none, it is not known and taken as −1…1.
         condition: What samples are conditioned on, of `keras_gan.conditions`: `Labels`, `Vector`
             or `Images`, which come with the data, or `Downscaled`, `Masked` or `Grayscale`, which
             are computed from the samples. By default it is inferred from the generator's second
@@ -66,9 +73,9 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
         ema_momentum: None, or the momentum in 0…1 of a moving average of the generator's weights,
             which then serves `generate`, `predict` and `evaluate`. It starts lower, at
             `(1 + t) / (10 + t)` after `t` updates, so that short runs do not show the start.
-        seed: Seed of the noise and of the order of the data in training; None takes one from
-            `keras.utils.set_random_seed`. On torch, a seed sets torch's default generator when
-            `fit` starts, since the noise is drawn from it.
+        seed: Seed of the noise and of the order of the data in training, a whole number ≥ 0; None
+            takes one from `keras.utils.set_random_seed`. On torch, a seed sets torch's default
+            generator when `fit` starts, since the noise is drawn from it.
         name: Of the model.
 
     Raises:
@@ -82,6 +89,7 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
         loss: str | Any = "non_saturating",
         terms: Sequence[str | Term] | None = None,
         augment: Callable | None = None,
+        value_range: tuple[float, float] | None = None,
         condition: conditions.Condition | None = None,
         discriminator_steps: int = 1,
         ema_momentum: float | None = None,
@@ -94,7 +102,11 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
         self.shapes = gan_shapes(generator, discriminator, conditions.get(condition))
         self.latent_shape: Any = self.shapes.latents
         self.sample_shape = self.shapes.sample
+        self.value_range = value_range
+        self.values = values_of(generator, self.sample_shape, value_range)
         self.condition = self.shapes.condition
+        if self.condition is not None:
+            self.condition.build(self.sample_shape, (self.values.low, self.values.high))
         # One that was inferred is known for sure when the first data has come.
         self.condition_is_given = condition is not None
         # Of a condition that is an image: a few pairs of samples and conditions, kept for people.
@@ -112,6 +124,7 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
             )
         self.generator = generator
         self.discriminator = discriminator
+        self._made_frozen = not discriminator.trainable_variables
         self.adversarial_loss = losses.get(loss)
         self.relativistic = bool(getattr(self.adversarial_loss, "relativistic", False))
         named = (name for name, known in losses.LOSSES.items() if known is self.adversarial_loss)
@@ -123,7 +136,7 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
         self.ema_momentum = ema_momentum
         self.ema_generator = None if ema_momentum is None else average.frozen_copy(generator)
         self.seed = seed
-        self.noise = keras.random.SeedGenerator(seed)
+        self.noise = keras.random.SeedGenerator(_noise_seed(seed))
         # In the order in which the updates give them.
         sides = {side: [t.name for t in self.terms.values() if t.side == side] for side in SIDES}
         self.step_means = StepMeans([*MEANS, *sides["discriminator"], *sides["generator"]])
@@ -171,7 +184,8 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
             run_eagerly=run_eagerly,
         )
         pair.build_pair(self.generator.trainable_variables, self.discriminator.trainable_variables)
-        self.compiled_distances = [keras.metrics.get(metric) for metric in metrics or []]
+        self.compiled_distances = evaluation.metrics_of(metrics, self.condition)
+        self._warn_of_new_optimizers()
         self._jit_setting = jit_compile
 
     def get_compile_config(self):
@@ -199,6 +213,7 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
             "loss": serialize(self.loss_config),
             "terms": [serialize(term) for term in self.terms.values()],
             "augment": serialize(self.augment),
+            "value_range": self.value_range,
             "condition": serialize(self.condition) if self.condition_is_given else None,
             "discriminator_steps": self.discriminator_steps,
             "ema_momentum": self.ema_momentum,
@@ -213,14 +228,16 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
                 return [built(element) for element in part]
             if not isinstance(part, dict):
                 return part
-            return keras.saving.deserialize_keras_object(copy.deepcopy(part))
+            return keras.saving.deserialize_keras_object(with_own_layers(copy.deepcopy(part)))
 
         config = dict(config)
         if (penalty := config.pop("penalty", None)) is not None:  # A file from before `terms`.
             config["terms"] = [penalty]
         # The scope also serves the average, which is a copy of the generator.
         with scope_of(custom_objects or {}):
-            return cls(**{name: built(part) for name, part in config.items()})
+            gan = cls(**{name: built(part) for name, part in config.items()})
+        gan._made_frozen = False  # Whoever saved it may have frozen it on purpose.
+        return gan
 
     @classmethod
     def from_preset(cls, name, load_weights: bool = True) -> "GAN":
@@ -332,7 +349,7 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
 
     def _prepared(self, batch: Batch) -> Batch:
         """Returns a batch as the networks get it."""
-        return batches.prepared(batch, self.sample_shape, self.condition, self._uniform)
+        return batches.prepared(batch, self.values, self.condition, self._uniform)
 
     def _generated(self, latents, condition, network=None, training=True):
         """Returns samples of a network, by default the generator in training."""
@@ -431,6 +448,17 @@ class GAN(Fitting, Sampling, engine.Trainer, keras.Model):
         from keras_gan.presets import save_to_preset  # That package builds on this module.
 
         save_to_preset(self, folder, history, **metadata)
+
+
+def _noise_seed(seed: int | None) -> int | None:
+    """Returns the seed of Keras' generator, which takes no more than 31 bits on torch."""
+    if seed is None:
+        return None
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise ValueError(f"seed must be None or a whole number ≥ 0; got {seed!r}.")
+    if seed < 2**31:
+        return int(seed)
+    return int(np.random.SeedSequence(int(seed)).generate_state(1)[0] >> 1)
 
 
 def _part(samples, parts: int):

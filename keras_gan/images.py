@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from keras_gan.datasets.resizing import MAX_PIXELS
 from keras_gan.files import replacing
 
 GAP = 2  # Pixels between the images of a grid.
@@ -30,7 +31,7 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
         For any other number of channels, a warning is given and the first one is shown in grey.
 
     Raises:
-        ValueError: If `images` is not an array of one or more images.
+        ValueError: If `images` is not an array of one or more images, or the grid is too large.
         TypeError: If the images are not uint8.
 
     Example:
@@ -42,6 +43,7 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
         raise ValueError(f"A grid takes one or more images (n, h, w, c), not {images.shape}.")
     if images.dtype != "uint8":
         raise TypeError(f"A grid takes uint8 images in 0…255, not {images.dtype}.")
+    check_grid(images.shape)
     n, height, width, channels = images.shape
     if channels not in (1, 3, 4):
         warnings.warn(f"Of the {channels} channels only the first is shown, in grey.", stacklevel=2)
@@ -55,12 +57,28 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return grid[..., 0] if channels == 1 else grid
 
 
+def check_grid(shape: tuple[int, ...]) -> None:
+    """Raises ValueError if a grid of images `(n, height, width, channels)` is too large to look at.
+
+    >>> check_grid((1_000_000, 28, 28, 1))
+    Traceback (most recent call last):
+    ValueError: A grid of 1,000,000 images of 28×28 has more than 67,108,864 pixels; make fewer \
+images, or write them as .npy or to a folder.
+    """
+    n, height, width, _ = shape
+    if n * height * width > MAX_PIXELS:
+        raise ValueError(
+            f"A grid of {n:,} images of {height}×{width} has more than {MAX_PIXELS:,} pixels; make "
+            "fewer images, or write them as .npy or to a folder."
+        )
+
+
 def sample_grid(gan, num: int = 64, seed: int = 0) -> np.ndarray | None:
     """Returns a grid of what a model makes, or None if it makes no images of their own.
 
     Of a model conditioned on classes, a row for each class, with its name, and the same latents in
     each row; of one conditioned on images, a row for each of its examples: what it is given, what
-    it makes of it, and the sample it came from.
+    it makes of it, and the sample it came from. Of large images there are fewer.
 
     Args:
         gan: A `keras_gan.GAN`.
@@ -71,27 +89,40 @@ def sample_grid(gan, num: int = 64, seed: int = 0) -> np.ndarray | None:
     if len(gan.sample_shape) != 3:
         return None
     if condition is None:
-        return image_grid(gan.generate(num, seed=seed))
+        return image_grid(gan.generate(min(num, _most(gan)), seed=seed))
     if condition.is_image:
         return None if gan.examples is None else _translations(gan, seed)
     if not hasattr(condition, "class_names"):
         return None  # Which vectors make sense is not known.
-    columns = max(8, num // condition.count)
-    rows = [gan.generate(columns, condition=number, seed=seed) for number in range(condition.count)]
-    return _named(image_grid(np.concatenate(rows), columns), condition.class_names)
+    count, columns = class_grid(gan, num)
+    rows = [gan.generate(columns, condition=number, seed=seed) for number in range(count)]
+    return _named(image_grid(np.concatenate(rows), columns), condition.class_names[:count])
+
+
+def class_grid(gan, num: int) -> tuple[int, int]:
+    """Returns the number of classes and of samples of each in `sample_grid(gan, num)`."""
+    classes = gan.condition.count
+    count = min(classes, _most(gan))
+    return count, min(max(8, num // classes), max(1, _most(gan) // count))
+
+
+def _most(gan) -> int:
+    """Returns the most images of a model that a grid may have, at least one."""
+    height, width, _ = gan.sample_shape
+    return max(1, MAX_PIXELS // (height * width))
 
 
 def _translations(gan, seed: int) -> np.ndarray:
-    samples, condition = gan.examples
+    samples, condition = (part[: max(1, _most(gan) // 3)] for part in gan.examples)
     made = gan.generate(condition=condition, seed=seed)
     shape = made.shape[1:]
-    cells = [_shown(condition, shape), made, _shown(samples, shape)]
+    given, real = gan.condition.values.pictures(condition), gan.values.pictures(samples)
+    cells = [_of_shape(given, shape), made, _of_shape(real, shape)]
     return image_grid(np.stack(cells, axis=1).reshape(-1, *shape), columns=3)
 
 
-def _shown(values: np.ndarray, shape: tuple) -> np.ndarray:
-    """Returns floats in −1…1 as uint8 images of a shape, with the nearest pixels."""
-    images = np.clip(np.rint(values * 127.5 + 127.5), 0, 255).astype("uint8")
+def _of_shape(images: np.ndarray, shape: tuple) -> np.ndarray:
+    """Returns images of a shape, with the nearest pixels."""
     enough = images.shape[-1] >= shape[2]
     images = images[..., : shape[2]] if enough else np.repeat(images[..., :1], shape[2], -1)
     rows, columns = (

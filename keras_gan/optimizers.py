@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_gan.engine.keras_internals import built_variables, rate_variable
+
 
 @keras.saving.register_keras_serializable(package="keras_gan")
 class PairedOptimizer(keras.optimizers.Optimizer):
@@ -55,7 +57,7 @@ class PairedOptimizer(keras.optimizers.Optimizer):
     @learning_rate.setter
     def learning_rate(self, value):
         for side in (self.generator, self.discriminator):
-            if not isinstance(_innermost(side)._learning_rate, keras.Variable):
+            if rate_variable(_innermost(side)) is None:
                 raise TypeError(
                     "The learning rate cannot be set, because an optimizer was made with a "
                     "LearningRateSchedule. Make both with a number to set it, or leave it alone."
@@ -74,15 +76,14 @@ class PairedOptimizer(keras.optimizers.Optimizer):
 
     def rates(self) -> list[keras.Variable]:
         """Returns the variables of the learning rates, where these are no schedules."""
-        sides = self.generator, self.discriminator
-        found = [getattr(_innermost(side), "_learning_rate", None) for side in sides]
-        return [rate for rate in found if isinstance(rate, keras.Variable)]
+        found = (rate_variable(_innermost(side)) for side in (self.generator, self.discriminator))
+        return [rate for rate in found if rate is not None]
 
     def finalize_variable_values(self, var_list):
         if not self.complete:
             return
         for side in (self.generator, self.discriminator):
-            side.finalize_variable_values(_innermost(side)._trainable_variables)
+            side.finalize_variable_values(built_variables(_innermost(side), otherwise=var_list))
 
     # The two optimizers are attributes and save themselves.
     def save_own_variables(self, store):

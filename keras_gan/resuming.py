@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_gan import engine
+from keras_gan.datasets.loaders import is_on_disk
 from keras_gan.files import content_key
 from keras_gan.runs import Run
 
@@ -42,7 +43,7 @@ def resumable(fit):
 
 def readable(x, start: int = 0):
     """Returns what Keras reads the batches of samples from, beginning with a batch."""
-    if engine.loader and getattr(x, "is_array", False):
+    if engine.loader and getattr(x, "is_array", False) and not is_on_disk(x.samples):
         return engine.loader(x, start)
     return Rest(x, start) if start else x
 

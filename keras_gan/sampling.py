@@ -1,19 +1,25 @@
 """Sampling: what a generator makes, for users."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_gan.datasets import batches
 from keras_gan.errors import check_whole
+from keras_gan.values import Values
+
+
+class NotFinite(ValueError):
+    """Raised for a generator whose samples are NaN or infinity."""
 
 
 class Sampling(keras.Model):
     """The methods of `GAN` that give samples: `generate`, `translate` and `export`."""
 
     condition: Any
+    values: Values
 
     @property
     def _serving(self):
@@ -50,8 +56,32 @@ class Sampling(keras.Model):
             samples as float32.
 
         Raises:
-            ValueError: If `num_samples` or `batch_size` is not a whole number ≥ 1, or the latents
-                or conditions are of another shape.
+            ValueError: If `num_samples` or `batch_size` is not a whole number ≥ 1, the latents or
+                conditions are of another shape, or the generator gives NaN or infinity.
+        """
+        parts = self.generate_batches(
+            num_samples, condition=condition, latents=latents, seed=seed, batch_size=batch_size,
+            dtype=dtype,
+        )  # fmt: skip
+        return np.concatenate(list(parts))
+
+    def generate_batches(
+        self,
+        num_samples: int | None = None,
+        *,
+        condition: Any = None,
+        latents: Any = None,
+        seed: int | None = None,
+        batch_size: int = 64,
+        dtype: str | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Returns an iterator over the batches that `generate` puts together.
+
+        For more samples than fit into the memory. Arguments and errors are those of `generate`;
+        arguments are checked at once.
+
+        Returns:
+            An iterator of NumPy arrays `(batch_size, *sample_shape)`; the last may be smaller.
         """
         batch_size = check_whole("batch_size", batch_size)
         if dtype not in (None, "float32"):
@@ -64,17 +94,18 @@ class Sampling(keras.Model):
         num_samples = (
             len(condition) if num_samples is None and condition is not None else num_samples
         )
-        parts, start = [], 0
-        for size in batches.sizes(check_whole("num_samples", num_samples), batch_size):
-            part = slice(start, start + size)
-            wanted = None if condition is None else condition[part]
+        num_samples = check_whole("num_samples", num_samples)
+
+        def generated(start: int) -> np.ndarray:
+            part = slice(start, min(start + batch_size, num_samples))
+            wanted = None if condition is None else np.array(condition[part])
             if latents is None:
-                parts.append(self.sampled(random, size, wanted))
+                samples = self.sampled(random, part.stop - start, wanted)
             else:
-                parts.append(self._samples_of(latents[part], wanted))
-            start += size
-        samples = np.concatenate(parts)
-        return samples if dtype else batches.quantized(samples, self.sample_shape)
+                samples = self._samples_of(latents[part], wanted)
+            return samples if dtype else self.values.pictures(samples)
+
+        return map(generated, range(0, num_samples, batch_size))
 
     def translate(self, pictures, mask=None, *, seed: int | None = 0, batch_size: int = 64):
         """Returns what becomes of pictures: larger, coloured, repaired, or of the other kind.
@@ -144,7 +175,13 @@ class Sampling(keras.Model):
         )
         # With TensorFlow's strategies for several devices, Keras gives all that each of them made.
         samples = self.completed(self._serving.predict_on_batch(inputs)[:size], condition)
-        return ops.convert_to_numpy(samples).astype("float32")
+        samples = ops.convert_to_numpy(samples).astype("float32")
+        if not np.isfinite(samples).all():
+            raise NotFinite(
+                "The generator gives NaN or infinity: its training has diverged. Start again from "
+                "weights saved before, with lower learning rates."
+            )
+        return samples
 
     def export(self, filepath, format="tf_saved_model", **kwargs):
         """Exports the generator, from its inputs to float samples; like `keras.Model.export`.

@@ -232,14 +232,16 @@ class LeCam(Term):
     def call(self, context: Context):
         real = ops.cast(context.real_logits, "float32")
         fake = ops.cast(context.fake_logits, "float32")
+        # The averages before this batch: those with it are known when all devices are done.
+        distance = ops.mean(ops.square(ops.relu(real - self.fake_mean)))
+        distance += ops.mean(ops.square(ops.relu(self.real_mean - fake)))
         kept = ops.where(self.updates > 0, self.momentum, 0.0)  # The first means are the averages.
         for average, logits in ((self.real_mean, real), (self.fake_mean, fake)):
             mean = ops.stop_gradient(ops.mean(logits))
             average.assign(mean + kept * (average - mean))
         self.updates.assign_add(1.0)
-        distance = ops.mean(ops.square(ops.relu(real - self.fake_mean)))
-        distance += ops.mean(ops.square(ops.relu(self.real_mean - fake)))
-        return ops.where(self.updates > self.start, distance, 0.0)
+        # Before the first one, there are no averages.
+        return ops.where(self.updates > max(self.start, 1), distance, 0.0)
 
     def get_config(self):
         return super().get_config() | {"momentum": self.momentum, "start": self.start}

@@ -17,11 +17,11 @@ def with_one(value):
 
 
 BAD_SAMPLES = {
-    "rank 3": (pictures(4, (8, 8)), ValueError, "(n, 8, 8, 3)", "(4, 8, 8)"),
+    "rank 3": (pictures(4, (8, 8)), ValueError, "(n, 8, 8, 3)", "(4, 8, 8)", "Resize"),
     "rank 2": (np.zeros((4, 192), "float32"), ValueError, "(n, 8, 8, 3)", "(4, 192)"),
     "rank 0": (np.float32(1), ValueError, "(n, 8, 8, 3)", "()"),
     "channels": (pictures(4, (8, 8, 1)), ValueError, "(n, 8, 8, 3)", "(4, 8, 8, 1)"),
-    "channels first": (pictures(4, (3, 8, 8)), ValueError, "(n, 8, 8, 3)", "(4, 3, 8, 8)"),
+    "channels first": (pictures(4, (3, 8, 8)), ValueError, "(4, 3, 8, 8)", "transpose(0, 2, 3, 1)"),
     "size": (pictures(4, (16, 8, 3)), ValueError, "(n, 8, 8, 3)", "(4, 16, 8, 3)"),
     "0 to 1 and beyond": (floats(0, 255), ValueError, "−1…1", "uint8"),
     "one value out": (with_one(1.5), ValueError, "−1…1", "1.5"),
@@ -32,7 +32,7 @@ BAD_SAMPLES = {
     "empty list": ([], ValueError, "no samples"),
     "None": (None, ValueError, "no samples"),
     "int64": (pictures(4, SHAPE).astype("int64"), TypeError, "uint8", "int64"),
-    "bool": (pictures(4, SHAPE) > 9, TypeError, "uint8", "bool"),
+    "int8": (pictures(4, SHAPE).astype("int8"), TypeError, "uint8", "int8"),
     "objects": (np.full((4, *SHAPE), "a", object), TypeError, "uint8", "object"),
     "strings": (np.full((4, *SHAPE), "a"), TypeError, "uint8", "str"),
     "complex": (floats(-1, 1).astype("complex64"), TypeError, "uint8", "complex64"),

@@ -54,3 +54,21 @@ def contents(folder):
 def config(gan):
     """Returns the configuration as it is read back from JSON, which has no tuples."""
     return json.loads(json.dumps([gan.get_config(), gan.get_compile_config()]))
+
+
+# Changes of a config.
+
+
+def bait(name, *, module="keras.layers", config=None, registered_name=None, **more):
+    """Returns the config of an object."""
+    config = {"name": "bait"} if config is None else config
+    entries = {"module": module, "class_name": name, "config": config}
+    return {**entries, "registered_name": registered_name, **more}
+
+
+def generator_layers(config):
+    return config["config"]["generator"]["config"]["layers"]
+
+
+def gives(key, value):
+    return lambda config: config["config"].update({key: value()})

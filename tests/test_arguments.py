@@ -8,6 +8,7 @@ from keras import layers
 
 import keras_gan
 from keras_gan import GAN, losses, networks, terms
+from keras_gan.errors import closest
 from keras_gan.optimizers import PairedOptimizer
 
 pytestmark = pytest.mark.once
@@ -177,3 +178,8 @@ def test_a_subset_of_one():
     with pytest.raises(ValueError, match="at least 2") as error:
         keras_gan.metrics.kernel_distance(np.eye(4), np.eye(4), subset_size=1)
     assert_readable(error, "subset_size", "1")
+
+
+def test_closest_names():
+    assert closest("b", []) == "'b'. Known: none."
+    assert closest("aba", ["abc", "zzz"]) == "'aba'; did you mean 'abc'? Known: abc, zzz."

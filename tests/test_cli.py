@@ -21,11 +21,11 @@ import keras
 import numpy as np
 import pytest
 from conftest import BACKEND, pictures, values
-from PIL import Image
+from PIL import Image, ImageOps
 
 import keras_gan_cli
 from keras_gan import GAN, from_preset, networks, presets, states
-from keras_gan.conditions import Downscaled, Labels, Masked
+from keras_gan.conditions import Downscaled, Images, Labels, Masked
 from keras_gan.images import image_grid, save_image
 from keras_gan.progress import TimeLeft
 from keras_gan.runs import Run
@@ -199,9 +199,9 @@ def test_options_reach_the_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command = ["train", "tiny", "--data", "fashion_mnist_10k"]
     command += ["--image-size", "8x12", "--batch-size", 8, "--steps-per-epoch", 3]
-    assert main(*command, "--epochs", 1, "--seed", 5, "--precision", "mixed_bfloat16") == 0
+    assert main(*command, "--epochs", 1, "--seed", 2**32 - 1, "--precision", "mixed_bfloat16") == 0
     options = json.loads((tmp_path / "runs/tiny/options.json").read_text())
-    expected = {"image_shape": [8, 12, 1], "batch_size": 8, "steps_per_epoch": 3, "seed": 5}
+    expected = {"image_shape": [8, 12, 1], "batch_size": 8, "steps_per_epoch": 3}
     assert (expected | {"precision": "mixed_bfloat16"}).items() <= options.items()
     gan = from_preset(tmp_path / "runs/tiny")
     assert gan.generator.layers[0].compute_dtype == "bfloat16"
@@ -263,7 +263,9 @@ def test_score_keeps_the_best_epoch_too(photos, tmp_path, capsys):
     scores = [row[name] for row in rows(folder)]
     metadata = [json.loads((f / "metadata.json").read_text()) for f in (folder, folder / "best")]
     protocol = metadata[0]["scores"][name].pop("protocol")
-    assert protocol["num_real"] == protocol["num_generated"] > 0
+    # Of 24 images, 3 are not trained on.
+    assert protocol["num_real"] == protocol["num_generated"] == 3
+    assert metadata[0]["num_images"] == 21
     assert metadata[0]["scores"] == {name: {"best": min(scores), "final": scores[-1]}}
     assert metadata[1]["epochs"] == 1 + scores.index(min(scores))
     assert from_preset(folder / "best").generate(1).shape == (1, 8, 8, 3)
@@ -473,7 +475,7 @@ def test_ctrl_c_elsewhere(run, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(GAN, "generate", interrupt)
+    monkeypatch.setattr(GAN, "generate_batches", interrupt)
     assert refused(capsys, "generate", run[0], code=130) == "keras-gan: interrupted.\n"
 
 
@@ -563,7 +565,7 @@ def test_data_must_fit(tmp_path, photos, finished, capsys):
     assert "has 1 images; tiny needs at least 2" in refused(
         capsys, "train", "tiny", "--data", photos, *out
     )
-    assert "needs at least 4" in refused(
+    assert "takes at least 20" in refused(
         capsys, "train", "vanilla", "--data", photos, *out, "--score"
     )
     next(photos.iterdir()).unlink()
@@ -680,7 +682,7 @@ TRANSLATING = dataclasses.replace(
     CONDITIONAL,
     generator=partial(networks.unet_generator, filters=2),
     discriminator=partial(networks.patch_discriminator, filters=2),
-    conditions=(Downscaled, Masked),
+    conditions=(Downscaled, Masked, Images),
 )
 
 
@@ -720,6 +722,11 @@ def test_folders_are_classes(class_folders, conditional, tmp_path, capsys):
     assert files == [f"{name}/0000{i}.png" for name in ("big dogs", "cats") for i in range(2)]
     assert main("generate", out, "--out", tmp_path / "grid.png") == 0
     capsys.readouterr()
+    assert main("evaluate", out, "--data", class_folders, "--num-images", 6, "--seeds", 1) == 0
+    assert "against 6 real images" in capsys.readouterr().out
+    (class_folders / "cats").rename(class_folders / "cows")
+    assert main("evaluate", out, "--data", class_folders) == 2
+    assert "Unknown class 'cows'" in capsys.readouterr().err
     assert main("generate", out, "--class", "cast", "--out", tmp_path / "c.png") == 2
     assert "'cast'; did you mean 'cats'" in capsys.readouterr().err
     assert main("translate", out, class_folders, "--out", tmp_path / "t") == 2
@@ -740,6 +747,67 @@ def test_translate(photos, conditional, tmp_path, capsys):
     assert main("generate", out, "--out", tmp_path / "g.png") == 2
     assert "use keras-gan translate" in capsys.readouterr().err
     assert main(*training, "--condition", "labels", "--out", tmp_path / "other") == 2
+
+
+def test_evaluate_scores_translations(photos, conditional, tmp_path, capsys):
+    out = tmp_path / "run"
+    training = ("train", "translating", "--data", photos, "--image-size", 8, "--epochs", 1)
+    assert main(*training, "--condition", "downscaled:2", "--out", out, "--score") == 0
+    assert {"val_psnr", "val_ssim", "val_condition_error"} <= set(rows(out)[0])
+    capsys.readouterr()
+    command = ("evaluate", out, "--data", photos, "--seeds", 1)
+    assert main(*command, "--json") == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    assert scores["psnr"]["floor"] is None and scores["condition_error"]["floor"] < 1e-3
+    assert scores["psnr"]["protocol"]["num_generated"] == 12
+    assert main(*command) == 0
+    printed = capsys.readouterr().out
+    assert "(real images: ∞)" in printed and "12 generated images" in printed
+    assert main(*command, "--targets", "left") == 2
+    assert "leave it out" in capsys.readouterr().err
+
+
+@pytest.fixture
+def pair_folder(photos, tmp_path):
+    """The photos, and their negatives, in two subfolders."""
+    for path in photos.iterdir():
+        image = Image.open(path).convert("RGB")
+        for name, picture in (("before", image), ("after", ImageOps.invert(image))):
+            folder = tmp_path / "pairs" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            picture.save(folder / f"{path.stem}.png")
+    return tmp_path / "pairs"
+
+
+def test_folders_are_pairs(pair_folder, conditional, tmp_path, capsys):
+    out = tmp_path / "run"
+    training = ("train", "translating", "--data", pair_folder, "--image-size", 8, "--out", out)
+    assert main(*training, "--targets", "after", "--epochs", 1, "--score") == 0
+    assert "--targets after" in capsys.readouterr().out
+    assert main(*training, "--epochs", 2, "--resume") == 0
+    assert {"val_psnr", "val_ssim"} <= set(rows(out)[1])
+    gan = from_preset(out)
+    assert repr(gan.condition) == "Images((8, 8, 3))"
+    # What is shown are targets; what they are made from are inputs.
+    given = np.rint(gan.examples.condition * 127.5 + 127.5)
+    np.testing.assert_allclose(np.rint(gan.examples.samples * 127.5 + 127.5), 255 - given, atol=1)
+    assert main("translate", out, pair_folder / "before", "--out", tmp_path / "made") == 0
+    command = ("evaluate", out, "--data", pair_folder / "before", "--seeds", 1)
+    capsys.readouterr()
+    assert main(*command) == 2
+    assert "give --targets" in capsys.readouterr().err
+    assert main(*command, "--targets", pair_folder / "after", "--json") == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    assert set(scores) == {"sliced_wasserstein_distance", "psnr", "ssim"}
+    for refused, words in (
+        (("--condition", "masked", "--targets", "after"), "leave one of them out"),
+        (("--targets", "between"), "'between' are neither a folder"),
+    ):
+        assert main(*training[:-1], tmp_path / "new", *refused) == 2
+        assert words in capsys.readouterr().err
+    named = ("train", "translating", "--data", "fashion_mnist_10k", "--targets", "left")
+    assert main(*named, "--out", tmp_path / "new") == 2
+    assert "has no pairs" in capsys.readouterr().err
 
 
 def test_repairing_leaves_the_rest(photos, conditional, tmp_path):

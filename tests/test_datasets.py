@@ -1,11 +1,8 @@
 """Named sets, and opening a set or a folder. Nothing here depends on the backend."""
 
-import contextlib
 import gzip
 import hashlib
-import io
 from pathlib import Path
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -84,33 +81,6 @@ def test_the_real_debian_package_holds_the_bundled_images():
     np.testing.assert_array_equal(
         datasets.load("fashion_mnist", "test"), datasets.load("fashion_mnist_10k")
     )
-
-
-def test_emoji_are_squared_on_white_and_split(tmp_path, monkeypatch):
-    def bitmap(red):
-        image = Image.new("RGBA", (136, 128), (0, 0, 0, 0))
-        image.paste((red, 0, 0, 255), (34, 32, 102, 96))
-        file = io.BytesIO()
-        image.save(file, "PNG")
-        return SimpleNamespace(imageData=file.getvalue())
-
-    glyphs = {str(i): bitmap(i) for i in range(23)}
-    font = {"CBDT": SimpleNamespace(strikeData=[glyphs])}
-    monkeypatch.setattr("fontTools.ttLib.TTFont", lambda path, lazy: contextlib.nullcontext(font))
-    monkeypatch.setattr(named, "_EMOJI", tmp_path)
-    train, labels = datasets.load("noto_emoji", labels=True)
-    test = datasets.load("noto_emoji", "test")
-    assert (train.shape, test.shape, train.dtype) == ((20, 64, 64, 3), (3, 64, 64, 3), "uint8")
-    assert not labels.any() and labels.shape == (20,)
-    assert test[:, 32, 32].tolist() == [[0, 0, 0], [10, 0, 0], [20, 0, 0]]
-    assert (test[:, 0] == 255).all() and (test[:, -1] == 255).all()
-    assert (test[:, :, 0] == 255).all() and not (test[0, 32] == 255).all()
-
-
-def test_emoji_without_the_font(tmp_path, monkeypatch):
-    monkeypatch.setattr(named, "_EMOJI", tmp_path / "absent.ttf")
-    with pytest.raises(OSError, match=r"absent\.ttf; install it with apt install fonts-noto-"):
-        datasets.load("noto_emoji")
 
 
 def test_fashion_mnist_without_the_package_goes_through_keras(tmp_path, monkeypatch):

@@ -1,5 +1,9 @@
 """Files that are whole or not there, and keys of their content."""
 
+import http.server
+import threading
+import urllib.request
+
 import keras
 import pytest
 from conftest import pictures
@@ -34,3 +38,31 @@ def test_content_keys_differ_with_value_type_and_shape():
     assert len(set(keys)) == 4
     assert files.content_key(keras.ops.convert_to_tensor(images)) == keys[0]
     assert files.content_key(iter([images])) is None
+
+
+@pytest.mark.parametrize("target", ["http://example.org/x", "ftp://example.org/x"])
+def test_redirects_lead_to_encrypted_addresses_only(target):
+    request = urllib.request.Request("https://example.org/x")
+    follow = files._SafeRedirects().redirect_request
+    with pytest.raises(ConnectionError, match=r"redirects to .* not encrypted"):
+        follow(request, None, 302, "Found", {}, target)
+    assert follow(request, None, 302, "Found", {}, "https://a.org/y").full_url == "https://a.org/y"
+
+
+def test_downloads_refuse_redirects(tmp_path):
+    class Redirecting(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", "ftp://localhost/x")
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.HTTPServer(("localhost", 0), Redirecting) as server:
+        threading.Thread(target=server.handle_request).start()
+        with pytest.raises(
+            ConnectionError, match=r"Could not fetch .*redirects to ftp://localhost"
+        ):
+            files.fetch(f"http://localhost:{server.server_port}/x", tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []

@@ -115,5 +115,34 @@ def test_engines_have_the_same_names():
     engines = [ROOT / "keras_gan" / "engine" / f"{backend}.py" for backend in BACKENDS]
     needed = {"Trainer", "value_and_grad", "input_gradient", "apply", "normal", "uniform"}
     needed |= {"batch_norm", "device_name", "enable_compilation_cache", "free_memory", "loader"}
+    needed |= {"agreed", "compiled", "device_share", "gather", "logits_and_gradient", "seed_noise"}
+    needed |= {"mean_over_devices", "random_states", "set_random_states"}
     for path in [*engines, Path(engines[0]).with_name("inference.py")]:
         assert needed <= public(path), name(path)
+
+
+# Documented by Python, for named tuples.
+DOCUMENTED = {"_asdict", "_replace"}
+
+
+def private_names(tree):
+    """The names with an underscore that a file uses of objects, and all those it defines."""
+    asked, defined = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            defined.add(node.name)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            defined.add(node.id)  # Also an annotation in the body of a class.
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            (defined if own and isinstance(node.ctx, ast.Store) else asked).add(node.attr)
+    return {n for n in asked if not n.endswith("__")}, defined
+
+
+def test_only_the_engine_uses_what_keras_does_not_document():
+    parts = {p: private_names(ast.parse(p.read_text())) for p in LIBRARY + ZOO}
+    ours = set().union(*(defined for _, defined in parts.values()))
+    for path, (asked, _) in parts.items():
+        if path.parent.name != "engine":
+            assert not asked - ours - DOCUMENTED, name(path)
+            assert not any("keras.src" in module for module in imports(path)), name(path)

@@ -10,7 +10,8 @@ from keras import layers, ops
 from keras.optimizers import SGD, Adam
 
 from keras_gan import GAN, networks
-from keras_gan.datasets.batches import checked, scaled
+from keras_gan.datasets.batches import checked
+from keras_gan.values import Values
 
 IMAGES = pictures(20)
 SHAPE = (8, 8, 1)
@@ -291,20 +292,15 @@ def test_lists_are_arrays():
     assert gan.evaluate(list(IMAGES), verbose=0) == pytest.approx(expected, rel=1e-5)
 
 
-def test_rows_of_bytes_are_no_pixels():
-    rows = np.array([[0, 1], [1, 0]], "uint8")
-    np.testing.assert_array_equal(ops.convert_to_numpy(scaled(native(rows), (2,))), rows)
-
-
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's own tensors and workers")
 def test_tensors_of_torch_and_loaders_with_workers():
     import torch
 
     floats = torch.tensor(IMAGES) / 127.5 - 1
     for tensor in (floats.bfloat16(), floats.requires_grad_()):
-        checked(tensor, SHAPE)
+        checked(tensor, Values(SHAPE))
     loader = torch_loader(IMAGES, WRAPS["(x, label)"])
-    collate = checked(loader, SHAPE)[0].collate_fn
+    collate = checked(loader, Values(SHAPE))[0].collate_fn
     assert pickle.loads(pickle.dumps(collate)).func is collate.func
 
 

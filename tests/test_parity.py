@@ -1,6 +1,5 @@
 """The same mathematics on every backend: `parity_run.py` runs on each, and this compares."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, permutations
 from pathlib import Path
@@ -96,45 +95,3 @@ def test_a_file_and_a_preset_load_on_the_other_backends(variant, source, target,
     for key, value in ours.items():
         np.testing.assert_allclose(theirs[key], value, rtol=1e-6, atol=0, err_msg=key)
     assert read(loaded, found, "iterations")["iterations"] == (6 if variant == "wgan_gp" else 5)
-
-
-ON_DEVICES = """
-import contextlib, json, os, sys
-
-count = int(sys.argv[1])
-os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={count}"
-import keras
-from conftest import fit, pictures
-from keras_gan import create_model, metrics
-
-scope = contextlib.nullcontext()
-if keras.backend.backend() == "jax":
-    keras.distribution.set_distribution(keras.distribution.DataParallel())
-else:
-    import tensorflow as tf
-
-    config = tf.config.LogicalDeviceConfiguration()
-    cpu, names = tf.config.list_physical_devices("CPU")[0], [f"CPU:{i}" for i in range(count)]
-    tf.config.set_logical_device_configuration(cpu, count * [config])
-    scope = tf.distribute.MirroredStrategy(names).scope()
-keras.utils.set_random_seed(0)
-with scope:
-    distance = metrics.SlicedWassersteinDistance(8)
-    gan = create_model("dcgan", (8, 8, 1), 0, [distance])
-samples = gan.generate(3, seed=0).tolist()
-history = fit(gan, pictures(80), 40, epochs=2, validation_data=pictures(80, seed=1))
-print(json.dumps([samples, history, distance.protocol["num_generated"]]))
-"""
-
-
-@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
-def test_two_devices(backend):
-    run = lambda count: python(backend, "-c", ON_DEVICES, count, cwd=Path(__file__).parent)  # noqa: E731
-    with ThreadPoolExecutor() as pool:
-        said = [json.loads(text.splitlines()[-1]) for text in pool.map(run, (1, 2))]
-    (one, history, _), (two, split, generated) = said
-    assert one == two and generated == 80
-    for name in history:
-        assert len(split[name]) == 2 and np.isfinite(split[name]).all()
-        if backend == "jax":  # With TensorFlow, each device draws its own noise.
-            np.testing.assert_allclose(split[name], history[name], rtol=1e-4, atol=1e-5)

@@ -15,7 +15,18 @@ import pytest
 from conftest import assert_equal, mlp_gan, values
 from hypothesis import strategies as st
 from keras import layers
-from preset_files import CONFIG, METADATA, WEIGHTS, assert_same, edit, refused, rehash
+from preset_files import (
+    CONFIG,
+    METADATA,
+    WEIGHTS,
+    assert_same,
+    bait,
+    edit,
+    generator_layers,
+    gives,
+    refused,
+    rehash,
+)
 
 import keras_gan
 from keras_gan.presets import folders
@@ -23,12 +34,6 @@ from keras_gan.presets import folders
 pytestmark = pytest.mark.once
 
 # Malicious presets.
-
-
-def bait(name, *, module="keras.layers", config=None, registered_name=None, **more):
-    config = {"name": "bait"} if config is None else config
-    entries = {"module": module, "class_name": name, "config": config}
-    return {**entries, "registered_name": registered_name, **more}
 
 
 def function(module, name, **more):
@@ -45,10 +50,6 @@ def lambda_layer(**changes):
     return keras.saving.serialize_keras_object(layer) | changes
 
 
-def generator_layers(config):
-    return config["config"]["generator"]["config"]["layers"]
-
-
 def adds(layer):
     return lambda config: generator_layers(config).insert(2, layer())
 
@@ -59,10 +60,6 @@ def activates(activation):
         dense["config"]["activation"] = activation()
 
     return change
-
-
-def gives(key, value):
-    return lambda config: config["config"].update({key: value()})
 
 
 def compiles(key, value):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_gan.datasets import ImageFolder, folders
+from keras_gan.datasets import ImageFolder, decoding
 from keras_gan.datasets.resizing import fit_image
 
 pytestmark = pytest.mark.once
@@ -58,7 +58,7 @@ def test_large_jpeg_read_at_a_fraction_looks_like_the_whole_one(tmp_path, monkey
         sizes.append(image.size)
         return fit_image(image, shape)
 
-    monkeypatch.setattr(folders, "fit_image", recording_fit)
+    monkeypatch.setattr(decoding, "fit_image", recording_fit)
     assert abs(only(tmp_path, 32).astype(int) - whole).max() <= 2
     assert set(sizes) == {(300, 225)}
 

@@ -16,7 +16,7 @@ from conftest import (
 from keras import layers, ops
 from keras.optimizers import SGD, Adam
 
-from keras_gan import GAN, networks
+from keras_gan import GAN, metrics, networks
 from keras_gan.terms import GradientPenalty, Term
 
 # How `fit` can run the step: each compiler is its own way to go wrong. "auto" is jit_compile=True
@@ -498,7 +498,7 @@ def test_several_steps_per_execution_are_the_same_steps(fixed_noise):
 
 def test_the_names_are_those_that_every_list_of_results_begins_with():
     gan = mlp_gan(loss="wasserstein", terms=["gradient_penalty"])
-    gan.compile("sgd", "sgd", metrics=[keras.metrics.MeanSquaredError()])
+    gan.compile("sgd", "sgd", metrics=[metrics.FrechetDistance("values")])
     assert {*gan.metrics_names} < {*fit(gan, points(8))}
     assert len(gan.train_on_batch(points(8))) == 5
     told = gan.evaluate(points(8), verbose=0)

@@ -303,23 +303,24 @@ def lecam(term, real, fake):
 
 
 def test_lecam_in_closed_form_over_some_updates():
-    """E[max(0, D(x) − α_F)²] + E[max(0, α_R − D(G(z)))²], the averages updated before."""
+    """E[max(0, D(x) − α_F)²] + E[max(0, α_R − D(G(z)))²], the averages those of before."""
     term, random = LeCam(momentum=0.75, start=2), np.random.default_rng(0)
-    averages = None
+    averages = np.zeros(2)
     for update in range(5):
         real, fake = random.normal([1.0, -0.5], 1.0, (6, 2)).T
-        means = np.array([real.mean(), fake.mean()])
-        averages = means if averages is None else 0.75 * averages + 0.25 * means
         expected = np.mean(np.maximum(0, real - averages[1]) ** 2)
         expected += np.mean(np.maximum(0, averages[0] - fake) ** 2)
         value = stateful(lambda real=real, fake=fake: lecam(term, real, fake), term.variables)
         np.testing.assert_allclose(numpy(value), expected if update >= 2 else 0.0, rtol=1e-5)
+        means = np.array([real.mean(), fake.mean()])
+        averages = means if update == 0 else 0.75 * averages + 0.25 * means
         held = [float(numpy(v.value)) for v in (term.real_mean, term.fake_mean, term.updates)]
         np.testing.assert_allclose(held, [*averages, update + 1], rtol=1e-5)
 
 
 def test_the_derivative_of_lecam_takes_the_averages_as_constants():
     term = LeCam(start=0)
+    stateful(lambda: lecam(term, [0.2, -0.4], [0.1, -0.9]), term.variables)  # Averages −0.1, −0.4.
     logits = keras.Variable(np.array([[1.0, -2.0, 0.5], [0.3, 2.0, -1.0]], "float32"))
 
     def objective():
@@ -331,9 +332,7 @@ def test_the_derivative_of_lecam_takes_the_averages_as_constants():
 
     _, [gradient] = stateful(lambda: value_and_gradients(objective, [logits]), term.variables)
     real, fake = numpy(logits.value)
-    expected = (
-        2 / 3 * np.array([np.maximum(0, real - fake.mean()), -np.maximum(0, real.mean() - fake)])
-    )
+    expected = 2 / 3 * np.array([np.maximum(0, real + 0.4), -np.maximum(0, -0.1 - fake)])
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
     # The test can fail: through the averages, the derivative would be another.
     assert abs(expected[0].sum()) > 0.1 and abs(expected[1].sum()) > 0.1

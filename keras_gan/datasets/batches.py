@@ -1,45 +1,22 @@
 """Batches: what comes from any loader, checked before the training, split, scaled and ordered."""
 
-import copy
-import itertools
 import warnings
-from collections.abc import Iterator
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_gan import engine
-from keras_gan.errors import check_samples
+from keras_gan.datasets.loaders import Batch, as_array, as_batch, is_endless, peeked
+from keras_gan.values import Values
 
-
-class Batch(NamedTuple):
-    """What one step trains on.
-
-    Attributes:
-        samples: Real samples `(batch, …)`.
-        condition: What each of them is conditioned on, `(batch, …)`, or None.
-    """
-
-    samples: Any
-    condition: Any = None
-
-
-def as_batch(data, conditional: bool = False) -> Batch:
-    """Returns the batch in what a loader gives: `x`, `(x,)`, `(x, y)` or `{name: x, name: y}`.
-
-    Args:
-        data: What the loader gives.
-        conditional: Whether the second part is the samples' condition; otherwise it is dropped.
-    """
-    if isinstance(data, Batch):
-        return data
-    parts = tuple(data.values()) if isinstance(data, dict) else data
-    if not isinstance(parts, (list, tuple)):
-        return Batch(parts)
-    return Batch(parts[0], parts[1] if conditional and len(parts) > 1 else None)
+# More validation data than this from a generator is taken for endless: 4 GiB, or so many batches.
+LARGEST, MOST_BATCHES = 2**32, 20_000
+_ENDLESS = (
+    "The validation data does not end: give validation_steps=, the number of batches to compare "
+    "with, or an array."
+)
 
 
 def with_data(condition) -> bool:
@@ -47,33 +24,19 @@ def with_data(condition) -> bool:
     return condition is not None and not condition.computed
 
 
-def prepared(batch: Batch, sample_shape: tuple, condition, uniform) -> Batch:
+def prepared(batch: Batch, values: Values, condition, uniform) -> Batch:
     """Returns a batch as the networks get it: float32, scaled, with the samples' condition.
 
     Args:
         batch: What a loader gives.
-        sample_shape: The shape of one sample.
+        values: Those of the samples.
         condition: A `keras_gan.conditions.Condition`, or None.
         uniform: `shape -> floats in 0…1`, the source of randomness.
     """
-    real = scaled(batch.samples, sample_shape)
+    real = values.scaled(batch.samples)
     if condition is None:
         return Batch(real)
     return Batch(real, condition.tensor(real, batch.condition, uniform))
-
-
-def scaled(samples, sample_shape: tuple):
-    """Returns samples as float32; uint8 images (rank 3) are scaled from 0…255 to −1…1."""
-    floats = ops.cast(samples, "float32")
-    pixels = keras.backend.standardize_dtype(samples.dtype) == "uint8" and len(sample_shape) == 3
-    return floats / 127.5 - 1.0 if pixels else floats
-
-
-def quantized(samples: np.ndarray, sample_shape: tuple) -> np.ndarray:
-    """Returns images (rank 3) as uint8, from −1…1 to 0…255, and other samples as they are."""
-    if len(sample_shape) != 3:
-        return samples
-    return np.clip(np.rint(samples * 127.5 + 127.5), 0, 255).astype("uint8")
 
 
 def split(batch: Batch, steps: int) -> list[Batch]:
@@ -208,12 +171,12 @@ def check_size(size: int, steps: int) -> None:
         )
 
 
-def checked(x, sample_shape: tuple, steps: int = 1, y=None, condition=None):
+def checked(x, values: Values, steps: int = 1, y=None, condition=None):
     """Returns training data after looking at it: all of an array, one batch of anything else.
 
     Args:
         x: What `GAN.fit` takes.
-        sample_shape: The shape of one sample.
+        values: Those of the samples.
         steps: Discriminator steps that share a batch.
         y: What `GAN.fit` takes with an array `x`.
         condition: A `keras_gan.conditions.Condition`, or None.
@@ -232,10 +195,9 @@ def checked(x, sample_shape: tuple, steps: int = 1, y=None, condition=None):
     if isinstance(x, (str, int, float)):
         kind = type(x).__name__
         raise TypeError(f"Samples come as an array or a loader of batches; got {kind} {x!r}.")
-    if isinstance(x, (list, tuple)):
-        x = np.asarray(x)
+    x = as_array(x)
     if hasattr(x, "shape"):
-        return x, _checked_pair(x, y, sample_shape, condition)
+        return x, _checked_pair(x, y, values, condition)
     if y is not None:
         raise ValueError(
             "A loader gives conditions with its batches, as (samples, y); leave y out."
@@ -245,14 +207,14 @@ def checked(x, sample_shape: tuple, steps: int = 1, y=None, condition=None):
         raise ValueError("There are no samples in the data: it gives no batch.")
     samples, second = as_batch(first, conditional=True)
     if not with_data(condition):
-        _refuse_pairs(second, sample_shape)
+        _refuse_pairs(second, values.shape)
         second = None
-    _checked_pair(samples, second, sample_shape, condition)
+    _checked_pair(samples, second, values, condition)
     check_size(len(samples), steps)
     return x, None
 
 
-def _checked_pair(samples, y, sample_shape: tuple, condition):
+def _checked_pair(samples, y, values: Values, condition):
     """Returns `y` as an array, None for none, after looking at samples and their conditions."""
     if not with_data(condition):
         if y is not None:
@@ -264,7 +226,7 @@ def _checked_pair(samples, y, sample_shape: tuple, condition):
                 "This GAN has no condition: give the samples alone, without y. To train on labels, "
                 "create a conditional variant, such as 'cgan', with condition=Labels(…)."
             )
-        check_samples(samples, sample_shape)
+        values.check(samples)
         return None
     if y is None:
         raise ValueError(
@@ -273,12 +235,12 @@ def _checked_pair(samples, y, sample_shape: tuple, condition):
         )
     y = condition.prepared(y)
     shapes = tuple(samples.shape[1:]), tuple(y.shape[1:])
-    if shapes == (condition.shape, sample_shape) and sample_shape != condition.shape:
+    if shapes == (condition.shape, values.shape) and values.shape != condition.shape:
         raise ValueError(
-            f"The pair is the wrong way round: samples of shape {sample_shape} come first, what "
+            f"The pair is the wrong way round: samples of shape {values.shape} come first, what "
             f"they are conditioned on, of shape {condition.shape}, comes second."
         )
-    check_samples(samples, sample_shape)
+    values.check(samples)
     condition.check(y)
     if len(samples) != len(y):
         raise ValueError(
@@ -303,74 +265,44 @@ def _refuse_pairs(second, sample_shape: tuple) -> None:
     )
 
 
-def first_batch(x, y) -> tuple[Any, Batch]:
-    """Returns samples, or a loader with all of them, and their first batch; an array is one."""
-    known = x is None or isinstance(x, (str, int, float, list, tuple)) or hasattr(x, "shape")
-    if known or y is not None:
-        return x, Batch(x, y)
-    first, x = peeked(x, conditional=True)
-    return x, Batch(None) if first is None else as_batch(first, conditional=True)
-
-
-def peeked(x, conditional: bool = False) -> tuple[Any, Any]:
-    """Returns a loader's first batch, None if there is none, and the loader with all of them."""
-    if hasattr(x, "collate_fn"):  # A torch DataLoader, whose batches Keras wants as tuples.
-        x = copy.copy(x)
-        x.collate_fn = partial(_collated, x.collate_fn, conditional)
-    if hasattr(x, "__getitem__"):  # keras.utils.PyDataset, Grain
-        size = x.num_batches if hasattr(x, "num_batches") else len(x)
-        return (None if size == 0 else x[0]), x
-    iterator = iter(x)
-    first = next(iterator, None)
-    if iterator is not x or first is None:
-        return first, x
-    # A generator gives each batch once: put the one looked at back in front. Keras recognizes
-    # generators by their type, and wants tuples of them.
-    return first, (_tuple(batch, conditional) for batch in itertools.chain([first], iterator))
-
-
-def _collated(collate, conditional: bool, samples) -> tuple:
-    return _tuple(collate(samples), conditional)
-
-
-def _tuple(data, conditional: bool) -> tuple:
-    batch = as_batch(data, conditional)
-    return tuple(batch) if batch.condition is not None else (batch.samples,)
-
-
-def held_out(
-    validation_data, sample_shape: tuple, condition=None, endless_steps: int | None = None
-):
+def held_out(validation_data, values: Values, condition=None, endless_steps: int | None = None):
     """Returns validation data, checked, that can be read once in every epoch, and its conditions.
 
     Args:
         validation_data: What `GAN.fit` takes.
-        sample_shape: The shape of one sample.
+        values: Those of the samples.
         condition: A `keras_gan.conditions.Condition`, or None.
         endless_steps: `validation_steps` of `GAN.fit`: a generator may then be endless.
 
     Raises:
-        ValueError, TypeError: As `checked`.
+        ValueError, TypeError: As `checked`; for batches that do not end.
     """
     conditional = with_data(condition)
     samples, y = as_batch(validation_data, conditional)
-    if len(getattr(samples, "shape", ())) == len(sample_shape):
+    if len(getattr(samples, "shape", ())) == len(values.shape):
         samples, y = validation_data, None  # A list of samples.
+    if endless_steps is None and is_endless(samples):
+        raise ValueError(_ENDLESS)
     if hasattr(samples, "__next__") and endless_steps is None:
-        # It gives each batch once, and every epoch is to be compared with the same.
-        rows = [as_batch(batch, conditional) for batch in samples]
-        columns = [
-            None if column[0] is None else np.concatenate([*map(ops.convert_to_numpy, column)])
-            for column in zip(*rows, strict=True)
-        ]
-        samples, y = columns or (iter(()), None)
-    return checked(samples, sample_shape, y=y, condition=condition)
+        samples, y = _collected(samples, conditional)
+    return checked(samples, values, y=y, condition=condition)
 
 
-def sizes(total: int, batch_size: int) -> Iterator[int]:
-    """Yields the sizes of the batches that make a total."""
-    for start in range(0, total, batch_size):
-        yield min(batch_size, total - start)
+def _collected(generator, conditional: bool) -> tuple:
+    """Returns all that a generator gives, as arrays.
+
+    It gives each batch once, and every epoch is to be compared with the same.
+    """
+    rows: list[Batch] = []
+    size = 0
+    for data in generator:
+        batch = as_batch(data, conditional)
+        rows.append(Batch(*(None if v is None else ops.convert_to_numpy(v) for v in batch)))
+        size += rows[-1].samples.nbytes
+        if size > LARGEST or len(rows) > MOST_BATCHES:
+            raise ValueError(_ENDLESS)
+    columns = (None if v[0] is None else np.concatenate(v) for v in zip(*rows, strict=True))
+    return tuple(columns) or (iter(()), None)
 
 
 def divided(batch: Batch, size) -> tuple[Batch, Batch]:

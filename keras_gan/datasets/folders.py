@@ -1,6 +1,6 @@
 """A folder of images of any size as batches of one shape, decoded as they are needed."""
 
-import glob
+import copy
 import hashlib
 import os
 import warnings
@@ -10,24 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_gan.datasets.resizing import ImageShape, ImageSize, fit_image, image_shape
-
-# Pillow also reads PDF, EPS, HDF5 and films, which are rarely meant as training images.
-_SUFFIXES = (
-    ".avif",
-    ".bmp",
-    ".gif",
-    ".jfif",
-    ".jp2",
-    ".jpeg",
-    ".jpg",
-    ".pgm",
-    ".png",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
+from keras_gan.datasets.decoding import SUFFIXES, decode_image, image_files, open_image
+from keras_gan.datasets.resizing import ImageShape, ImageSize, image_shape
+from keras_gan.waiting import Progress
 
 
 class ImageFolder(keras.utils.PyDataset):
@@ -36,14 +21,17 @@ class ImageFolder(keras.utils.PyDataset):
     Reads JPEG, PNG, WebP, AVIF, GIF (first frame), BMP, TIFF, JPEG 2000 and PPM of any size and
     mode. Each image is rotated upright according to its EXIF orientation, put on white where it is
     transparent, cropped around its centre to the target's aspect ratio and resized with an
-    antialiasing filter. Hidden files and folders, and files with other endings, are ignored.
+    antialiasing filter. Hidden files and folders, files with other endings, pipes and devices are
+    ignored.
 
-    A file that cannot be decoded, or only partly, is skipped and named in one warning (one from
-    each process, with `use_multiprocessing`). It is left out of all epochs if its header shows
-    this; otherwise another image, drawn at random, takes its place.
+    A file that cannot be decoded, or only partly, or has more than 67 million pixels to decode, is
+    skipped and named in one warning (one from each process, with `use_multiprocessing`). It is left
+    out of all epochs if its header shows this; otherwise another image, drawn at random, takes its
+    place.
 
     Args:
-        folder: The folder. Links in it are followed.
+        folder: The folder. Links in it are followed, but each folder is read once, and none that
+            contains this one.
         image_size: Side, or `(height, width)`, of the images to deliver.
         channels: 1 (grey) or 3 (RGB).
         batch_size: Images in a batch. The last one of an epoch may be smaller.
@@ -95,7 +83,7 @@ class ImageFolder(keras.utils.PyDataset):
         # Decoding every file here would take as long as an epoch, an hour for some folders. So only
         # the headers are read, and one image is decoded. A file that turns out to be damaged later
         # is replaced, not left out, because the number of batches must not change during `fit`.
-        self._paths = [path for path in image_files(self.folder) if _has_image_header(path)]
+        self._paths = self._found()
         self.num_images = len(self._paths)
         self.class_names: list[str] | None = None
         if labels:
@@ -104,16 +92,29 @@ class ImageFolder(keras.utils.PyDataset):
         self.epoch = 0
         self._read(0)  # Raises ValueError if no image is readable.
 
+    def _found(self) -> list[str]:
+        """Returns the paths of the images that may be readable, sorted."""
+        return [
+            path
+            for (path,) in with_headers(
+                [(path,) for path in image_files(self.folder)], self.image_shape
+            )
+        ]
+
     def __len__(self) -> int:
         return -(-self.num_images // self.batch_size)
 
     def __getitem__(self, index: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        start = range(len(self))[index] * self.batch_size
-        numbers = self._order[start : start + self.batch_size]
-        images, numbers = zip(*(self._read(int(number)) for number in numbers), strict=True)
+        images, numbers = self._read_batch(index)
         if self.class_names is None:
             return np.stack(images)
         return np.stack(images), self._labels[list(numbers)]
+
+    def _read_batch(self, index: int) -> tuple[tuple, tuple]:
+        """Returns what the files of a batch contain, and the numbers of these files."""
+        start = range(len(self))[index] * self.batch_size
+        numbers = self._order[start : start + self.batch_size]
+        return tuple(zip(*(self._read(int(number)) for number in numbers), strict=True))
 
     @property
     def epoch(self) -> int:
@@ -135,13 +136,32 @@ class ImageFolder(keras.utils.PyDataset):
         """Moves on to the next epoch; Keras calls it."""
         self.epoch += 1
 
+    def subset(self, chosen: np.ndarray) -> "ImageFolder":
+        """Returns a folder of some of the images.
+
+        Args:
+            chosen: For each image, in the order of the paths, whether it is wanted: booleans
+                `(num_images,)`.
+        """
+        part = copy.copy(self)
+        part._paths = [self._paths[i] for i in np.flatnonzero(chosen)]
+        part.num_images, part._damaged = len(part._paths), set()
+        if self.class_names is not None:
+            part._labels = self._labels[chosen]
+        part.epoch = self.epoch
+        return part
+
     @property
     def fingerprint(self) -> str:
         """A hash of the files' names and sizes in bytes."""
         facts = [(os.path.relpath(p, self.folder), os.path.getsize(p)) for p in self._paths]
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
-    def _read(self, number: int) -> tuple[np.ndarray, int]:
+    def _decoded(self, number: int) -> Any:
+        """Returns the image with a number."""
+        return decode_image(self._paths[number], self.image_shape)
+
+    def _read(self, number: int) -> tuple[Any, int]:
         """Returns the image with a number, or a random one if it cannot be decoded, and which."""
         # Not the next file, which would be seen far too often after several damaged ones in a row.
         # Each file has its own generator, so that threads draw the same in any order.
@@ -149,26 +169,15 @@ class ImageFolder(keras.utils.PyDataset):
         while len(self._damaged) < self.num_images:
             if number not in self._damaged:
                 try:
-                    return read_image(self._paths[number], self.image_shape), number
+                    return self._decoded(number), number
                 except Exception as error:  # A damaged file makes Pillow raise nearly anything.
                     self._damaged.add(number)
                     _warn_skipped(self._paths[number], error)
             number = int(draw.integers(self.num_images))
         raise ValueError(
             f"The folder {self.folder!r} has no image that can be read. The names of images must "
-            f"end in {', '.join(_SUFFIXES)}."
+            f"end in {', '.join(SUFFIXES)}."
         )
-
-
-def image_files(folder: str) -> list[str]:
-    """Returns the paths of the images under a folder, sorted: the disk's own order varies."""
-    if not os.path.exists(folder):
-        raise FileNotFoundError(f"The folder of images {folder!r} does not exist.")
-    if not os.path.isdir(folder):
-        raise ValueError(f"{folder!r} is a file; give the folder that contains the images.")
-    # `glob` follows links and leaves out hidden files.
-    names = glob.iglob("**/*", root_dir=folder, recursive=True)
-    return sorted(os.path.join(folder, name) for name in names if name.lower().endswith(_SUFFIXES))
 
 
 def _classes(paths: list[str], folder: str) -> tuple[list[str], np.ndarray]:
@@ -184,12 +193,20 @@ def _classes(paths: list[str], folder: str) -> tuple[list[str], np.ndarray]:
     return names, np.array([names.index(part[0]) for part in parts], "int32")
 
 
-def _has_image_header(path: str) -> bool:
-    """Returns whether Pillow recognizes a file; warns if not."""
-    from PIL import Image  # Not loaded by `import keras_gan`.
+def with_headers(groups: list[Any], shape: ImageShape) -> list[Any]:
+    """Returns those tuples of paths that all are images; warns of each file that is none."""
+    found = []
+    with Progress("Reading the headers of images", len(groups)) as progress:
+        for group in groups:
+            if all([_has_header(path, shape) for path in group]):
+                found.append(group)
+            progress.add()
+    return found
 
+
+def _has_header(path: str, shape: ImageShape) -> bool:
     try:
-        with Image.open(path):
+        with open_image(path, shape):
             return True
     except Exception as error:  # A damaged file makes Pillow raise nearly anything.
         _warn_skipped(path, error)
@@ -198,16 +215,3 @@ def _has_image_header(path: str) -> bool:
 
 def _warn_skipped(path: str, error: Exception) -> None:
     warnings.warn(f"{path} is skipped: it cannot be read as an image ({error}).", stacklevel=3)
-
-
-def read_image(path: str, shape: ImageShape) -> np.ndarray:
-    """Decodes a file to a `uint8` array of a shape."""
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, six times faster for a photo. Pillow
-        # then rounds its last row and column up: with at least four times the target's size, that
-        # shifts the result by at most a quarter of a pixel.
-        side = 4 * max(shape[:2])
-        image.draft(None, (side, side))
-        return fit_image(ImageOps.exif_transpose(image), shape)

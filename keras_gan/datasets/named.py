@@ -1,7 +1,6 @@
 """Image sets known by name: bundled, from Debian's packages, or through `keras.datasets`."""
 
 import gzip
-import io
 import zlib
 from pathlib import Path
 from typing import Literal, overload
@@ -9,13 +8,12 @@ from typing import Literal, overload
 import keras
 import numpy as np
 
-from keras_gan.datasets.resizing import fit_image
+from keras_gan.datasets import emoji
 from keras_gan.errors import closest
 
 _NAMES = ("cifar10", "fashion_mnist", "fashion_mnist_10k", "mnist", "noto_emoji")
 _BUNDLED = Path(__file__).parents[1] / "data"
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-_EMOJI = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 _SPLIT_STEMS = {"train": "train", "test": "t10k"}
 
 
@@ -40,20 +38,21 @@ _CLASSES = {
     "fashion_mnist": _FASHION,
     "fashion_mnist_10k": _FASHION,
     "mnist": [str(digit) for digit in range(10)],
+    "noto_emoji": list(emoji.GROUPS),
 }
 
 
 def class_names(name: str) -> list[str]:
     """Returns the names of a set's classes, in the order of its labels.
 
-    >>> class_names("fashion_mnist")[:3]
-    ['t-shirt/top', 'trouser', 'pullover']
-
     Raises:
-        ValueError: If the name is unknown, or the set has no classes.
+        ValueError: If the name is unknown.
+
+    Example:
+
+    >>> class_names("fashion_mnist")[0]
+    't-shirt/top'
     """
-    if name in _NAMES and name not in _CLASSES:
-        raise ValueError(f"The images of {name} have no classes.")
     if name not in _CLASSES:
         raise ValueError(f"No data set is called {closest(name, _NAMES)}")
     return list(_CLASSES[name])
@@ -83,9 +82,11 @@ def load(
       `keras.datasets`.
     - `"cifar10"`: 50,000 + 10,000 images, 32×32×3. Krizhevsky 2009; its authors state no
       licence. Loaded through `keras.datasets`.
-    - `"noto_emoji"`: the 3,926 bitmaps of Debian's package `fonts-noto-color-emoji`, 64×64×3, on
-      white. OFL 1.1, Google. Every tenth is a test image; as emoji come in several skin tones,
-      most have near copies in both splits. They have no classes: all labels are 0.
+    - `"noto_emoji"`: 3,878 bitmaps of Debian's package `fonts-noto-color-emoji`, 64×64×3, on
+      white. OFL 1.1, Google. Every tenth emoji is in the test split, with all its skin tones and
+      genders. Its nine classes are the groups of Unicode's list of emoji, which is read from
+      Debian's package `unicode-data`; the images alone do not need it. More than half of them are
+      people.
 
     `keras.datasets` reads from its cache, `~/.keras/datasets`, and otherwise downloads. Without a
     network, put the files into the cache: `mnist.npz`, `fashion-mnist/*-ubyte.gz` (four files) or
@@ -113,7 +114,10 @@ def load(
         raise ValueError(f"No data set is called {closest(name, _NAMES)}")
     if split not in _SPLIT_STEMS:
         raise ValueError(f"split must be 'train' or 'test', not {split!r}.")
-    images, classes = _load_pair(name, split)
+    if name == "noto_emoji":
+        images, classes = emoji.load(split, labels)
+    else:
+        images, classes = _load_pair(name, split)
     return (images, classes) if labels else images
 
 
@@ -124,9 +128,6 @@ def _load_pair(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
         return _read_idx_pair(_BUNDLED, name)
     if name == "fashion_mnist" and (_DEBIAN / f"{stem}-images-idx3-ubyte.gz").exists():
         return _read_idx_pair(_DEBIAN, stem)
-    if name == "noto_emoji":
-        images = _read_emoji(_EMOJI, split)
-        return images, np.zeros(len(images), "uint8")
     return _load_from_keras(name, split)
 
 
@@ -147,26 +148,6 @@ def _load_from_keras(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     elif keras.config.image_data_format() == "channels_first":
         images = np.moveaxis(images, 1, -1)
     return images, labels.reshape(-1)
-
-
-def _read_emoji(path: Path, split: str) -> np.ndarray:
-    """Reads the colour bitmaps of a font's CBDT table, `uint8 (n, 64, 64, 3)`."""
-    from fontTools.ttLib import TTFont
-    from PIL import Image, ImageOps
-
-    if not path.exists():
-        raise OSError(
-            f"noto_emoji needs the font {path}; install it with apt install fonts-noto-color-emoji."
-        )
-    with TTFont(path, lazy=True) as font:
-        bitmaps = [glyph.imageData for glyph in font["CBDT"].strikeData[0].values()]
-    if split == "test":
-        bitmaps = bitmaps[::10]
-    else:
-        del bitmaps[::10]
-    images = (Image.open(io.BytesIO(bitmap)).convert("RGBA") for bitmap in bitmaps)
-    squares = (ImageOps.pad(image, (max(image.size),) * 2, color="#0000") for image in images)
-    return np.stack([fit_image(square, (64, 64, 3)) for square in squares])
 
 
 def _read_idx_pair(folder: Path, stem: str) -> tuple[np.ndarray, np.ndarray]:

@@ -50,11 +50,12 @@ def open_images(
     (10000, 32, 32, 1)
     """
     if name_or_folder in list_datasets():
-        images, numbers = load(str(name_or_folder), split, labels=True)
+        name = str(name_or_folder)
+        images, numbers = load(name, split, labels=True) if labels else (load(name, split), None)
         size = images.shape[1:3] if image_size is None else image_size
         channels = images.shape[3] if channels is None else channels
         images = resize_images(images, image_shape(size, channels))
-        return (images, numbers) if labels else images
+        return images if numbers is None else (images, numbers)
     folder = os.path.expanduser(name_or_folder)
     if not os.path.exists(folder):
         known = closest(folder, list_datasets())

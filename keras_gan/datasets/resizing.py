@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ImageSize = int | Iterable[int]  # A side, or (height, width).
 ImageShape = tuple[int, int, int]  # (height, width, channels)
+# Of an image, decoded or wanted: 8192×8192. Decoding so many takes up to 800 MB of memory.
+MAX_PIXELS = 1 << 26
 
 
 def image_shape(image_size: ImageSize, channels: int) -> ImageShape:
@@ -22,6 +24,10 @@ def image_shape(image_size: ImageSize, channels: int) -> ImageShape:
     size = tuple(image_size) if isinstance(image_size, Iterable) else (image_size, image_size)
     if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
         raise ValueError(f"image_size must be a side ≥ 1 or (height, width), not {image_size!r}.")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(
+            f"image_size must give at most {MAX_PIXELS:,} pixels; {size[0]}×{size[1]} are more."
+        )
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (RGB), not {channels!r}.")
     return (*size, channels)
@@ -47,12 +53,15 @@ def fit_image(image: Image.Image, shape: ImageShape) -> np.ndarray:
 
     height, width, channels = shape
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow's `convert` would clip at 255.
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257 + 0.5).astype("uint8"))
+        values = np.asarray(image).clip(0, 65535).astype("float32")
+        values /= 257
+        values += 0.5
+        image = Image.fromarray(values.astype("uint8"))
     elif image.mode == "F":
         raise ValueError("its pixels are floats of unknown range; save it with 8 bits per channel")
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
+        image = image if image.mode == "RGBA" else image.convert("RGBA")  # Without a copy.
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("L" if channels == 1 else "RGB")
     return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)).reshape(shape)
 

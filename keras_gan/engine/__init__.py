@@ -2,9 +2,9 @@
 
 - `Trainer`: a mixin for `keras.Model` that fits the train step to Keras' trainer and compiles it.
 - The train step uses `value_and_grad`, `logits_and_gradient`, `input_gradient`,
-  `mean_over_devices`, `apply`, `normal` and `uniform`; networks use `batch_norm`.
-- Around the step: `seed_noise`, `random_states`, `set_random_states`, `loader`, `gather`,
-  `free_memory`, `device_name` and `enable_compilation_cache`.
+  `mean_over_devices`, `device_share`, `apply`, `normal` and `uniform`; networks use `batch_norm`.
+- Around the step: `agreed`, `compiled`, `seed_noise`, `random_states`, `set_random_states`,
+  `loader`, `gather`, `free_memory`, `device_name` and `enable_compilation_cache`.
 
 `batch_norm` and `loader` are None where Keras' own are as fast. Only the module of the backend that
 Keras runs on is imported. `TRAINS` is False on backends without gradients.
@@ -21,9 +21,12 @@ TRAINS = keras.backend.backend() in BACKENDS
 if keras.backend.backend() == "jax":
     from keras_gan.engine.jax import (
         Trainer,
+        agreed,
         apply,
         batch_norm,
+        compiled,
         device_name,
+        device_share,
         enable_compilation_cache,
         free_memory,
         gather,
@@ -41,9 +44,12 @@ if keras.backend.backend() == "jax":
 elif keras.backend.backend() == "tensorflow":
     from keras_gan.engine.tensorflow import (  # type: ignore[assignment]
         Trainer,
+        agreed,
         apply,
         batch_norm,
+        compiled,
         device_name,
+        device_share,
         enable_compilation_cache,
         free_memory,
         gather,
@@ -61,9 +67,12 @@ elif keras.backend.backend() == "tensorflow":
 elif keras.backend.backend() == "torch":
     from keras_gan.engine.torch import (  # type: ignore[assignment]
         Trainer,
+        agreed,
         apply,
         batch_norm,
+        compiled,
         device_name,
+        device_share,
         enable_compilation_cache,
         free_memory,
         gather,
@@ -81,9 +90,12 @@ elif keras.backend.backend() == "torch":
 else:
     from keras_gan.engine.inference import (  # type: ignore[assignment]
         Trainer,
+        agreed,
         apply,
         batch_norm,
+        compiled,
         device_name,
+        device_share,
         enable_compilation_cache,
         free_memory,
         gather,
@@ -103,9 +115,12 @@ __all__ = [
     "BACKENDS",
     "TRAINS",
     "Trainer",
+    "agreed",
     "apply",
     "batch_norm",
+    "compiled",
     "device_name",
+    "device_share",
     "enable_compilation_cache",
     "free_memory",
     "gather",

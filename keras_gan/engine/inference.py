@@ -11,13 +11,14 @@ def _refuse(*args, **kwargs):
 
 
 class Trainer:
+    devices, leads = 1, True
     fit = _refuse
     compilation = None
 
 
 value_and_grad = input_gradient = logits_and_gradient = apply = _refuse
-mean_over_devices = seed_noise = enable_compilation_cache = _refuse
-random_states = set_random_states = _refuse
+mean_over_devices = device_share = agreed = seed_noise = enable_compilation_cache = _refuse
+random_states = set_random_states = compiled = _refuse
 batch_norm = loader = None  # Only training needs them.
 
 

@@ -8,6 +8,7 @@ import keras
 
 from keras_gan.engine import keras_internals
 from keras_gan.engine.scopes import CopiedScope, pure_step
+from keras_gan.errors import check_shares
 
 # Keras' own are as fast: XLA makes one kernel of a normalization, and arrays need no pipeline.
 batch_norm = loader = None
@@ -82,6 +83,16 @@ def mean_over_devices(tensors):
     return tensors
 
 
+def device_share():
+    """Returns 1: a mean over devices is no share of one."""
+    return 1.0
+
+
+def agreed(number):
+    """Returns a whole number as it is: processes of JAX must have equal seeds."""
+    return number
+
+
 def apply(optimizer, gradients, variables):
     """Updates `variables`, some or all of those that the optimizer was built with."""
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -96,6 +107,11 @@ def apply(optimizer, gradients, variables):
     values, state = optimizer.stateless_apply(state, [given.get(id(v)) for v in built], values)
     for variable, value in zip(built + optimizer.variables, values + state, strict=True):
         variable.assign(value)
+
+
+def compiled(fn):
+    """Returns a function of tensors that is compiled when it is first called for their shapes."""
+    return jax.jit(fn)
 
 
 def normal(shape, seed):
@@ -154,6 +170,30 @@ class Trainer:
     """Fits `_step(batch) -> logs` to Keras' JAX trainer."""
 
     compilation = None  # Every step is compiled, or none is.
+
+    @property
+    def leads(self):
+        """Whether this process prints and writes files."""
+        return jax.process_index() == 0
+
+    @property
+    def devices(self):
+        """The number of devices that share a batch, by `keras.distribution`."""
+        distribution = keras.distribution.distribution()
+        return 1 if distribution is None else distribution.num_model_replicas
+
+    def check_shares(self, size, rest):
+        """Raises ValueError unless the devices can share batches of a size, and the last one.
+
+        Args:
+            size: Samples in a batch.
+            rest: Samples in the last batch if it is smaller, or 0.
+
+        Returns:
+            Whether the last batch has to be left out.
+        """
+        check_shares(size, rest, self.devices)
+        return False
 
     def train_step(self, state, data):
         weights = self.trainable_variables, self.non_trainable_variables

@@ -94,6 +94,21 @@ def _regularized(network) -> list[keras.Variable]:
     return [v for v in network.trainable_weights if getattr(v, "regularizer", None) is not None]
 
 
+def producer(tensor) -> tuple[Any, list]:
+    """Returns the layer or operation of a functional model that gives a symbolic tensor, and what
+    it was called on.
+
+    Returns `(None, [])` for a tensor that comes from nowhere. So it does without Keras' record,
+    and what a network ends in is not known.
+    """
+    history = getattr(tensor, "_keras_history", None)
+    if history is None or getattr(history, "operation", None) is None:
+        return None, []
+    nodes = getattr(history.operation, "_inbound_nodes", [])
+    inputs = nodes[history.node_index].input_tensors if history.node_index < len(nodes) else []
+    return history.operation, list(inputs)
+
+
 # The training loop.
 
 
@@ -181,6 +196,17 @@ def built_variables(optimizer: keras.optimizers.Optimizer, otherwise: list) -> l
     returns `otherwise`: training works as long as no layer is frozen after `compile`.
     """
     return getattr(optimizer, "_trainable_variables", otherwise)
+
+
+def rate_variable(optimizer: keras.optimizers.Optimizer) -> keras.Variable | None:
+    """Returns the variable of an optimizer's learning rate; None if it follows a schedule.
+
+    Without Keras' attribute, finds it among the optimizer's variables by its name.
+    """
+    named = (v for v in optimizer.variables if v.name == "learning_rate")
+    rate = getattr(optimizer, "_learning_rate", None)
+    rate = next(named, None) if rate is None else rate
+    return rate if isinstance(rate, keras.Variable) else None
 
 
 def updates_as_adam(optimizer: keras.optimizers.Optimizer) -> bool:
@@ -284,6 +310,21 @@ def _module(*names: str) -> Any:
 # Copying and loading networks.
 
 
+def serialized_as(name: str, kind: type) -> None:
+    """Lets Keras write a class into configs under one of its own names.
+
+    Then a network with layers of this class loads where the library is not installed. Without
+    Keras' table of names, the class is written as that of this library.
+
+    Args:
+        name: Such as `"keras.layers.Dense"`, of a class that does the same.
+        kind: The class.
+    """
+    names = _found("REGISTERED_OBJS_TO_NAMES", "api_export")
+    if names is not None:
+        names[kind] = name
+
+
 def _global_state():
     try:
         from keras.src.backend.common import global_state
@@ -313,6 +354,16 @@ def without_tensorflow() -> Iterator[None]:
         lazy._available = None
 
 
+def set_random_seed(seed: int) -> None:
+    """Does what `keras.utils.set_random_seed` does, without importing TensorFlow to seed it.
+
+    Before TensorFlow is imported, nothing can have been drawn by it, and on other backends nothing
+    is. See `without_tensorflow` for what happens without Keras' stand-in for it.
+    """
+    with without_tensorflow():
+        keras.utils.set_random_seed(seed)
+
+
 def _lazy_tensorflow():
     """Returns Keras' stand-in for TensorFlow, or None if it has looked for TensorFlow already."""
     try:
@@ -324,7 +375,7 @@ def _lazy_tensorflow():
 
 
 @contextlib.contextmanager
-def unset_weights() -> Iterator[None]:
+def unset_weights(fill: bool = True) -> Iterator[None]:
     """Builds networks inside the block without running the initializers of their weights.
 
     For networks whose weights are set right afterwards: on JAX, drawing random ones compiles a
@@ -334,9 +385,15 @@ def unset_weights() -> Iterator[None]:
     raises, its variables stay without values.
 
     Without Keras' list of uninitialized variables, networks are initialized as usual.
+
+    Args:
+        fill: Whether the variables get their values when the block ends. Without, they stay without
+            any; and without Keras' list, the block raises NotImplementedError.
     """
     global_state = _global_state()
     if global_state is None or not hasattr(keras.Variable, "_deferred_initialize"):
+        if not fill:
+            raise NotImplementedError("this version of Keras cannot leave weights without values")
         yield
         return
     name = "uninitialized_variables"
@@ -348,7 +405,7 @@ def unset_weights() -> Iterator[None]:
             yield
     finally:
         global_state.set_global_attribute(name, others)
-    for variable in variables:
+    for variable in variables if fill else ():
         if variable.trainable:
             variable._initializer = keras.initializers.Zeros()
         variable._deferred_initialize()

@@ -62,11 +62,21 @@ def mean_over_devices(tensors):
     That is a tensor divided by the number of replicas: Keras' optimizers and metrics sum over them.
     None stays None. On one device, the tensors are returned as they are.
     """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if replicas == 1:
+    share = device_share()
+    if share == 1.0:
         return tensors
     # scalar_mul, because it takes the sparse gradients of embeddings, too.
-    return [None if t is None else tf.math.scalar_mul(1.0 / replicas, t) for t in tensors]
+    return [None if t is None else tf.math.scalar_mul(share, t) for t in tensors]
+
+
+def device_share():
+    """Returns the share of one replica in a sum over the replicas of a `tf.distribute` strategy."""
+    return 1.0 / tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def agreed(number):
+    """Returns a whole number as it is."""
+    return number
 
 
 def apply(optimizer, gradients, variables):
@@ -113,14 +123,30 @@ def batch_norm(x, scale, offset, epsilon):
     return y, mean, variance * (count - 1) / count
 
 
+def compiled(fn):
+    """Returns a function of tensors that is traced when it is first called for their shapes."""
+    return tf.function(fn)
+
+
 def normal(shape, seed):
-    """Returns standard normal noise, float32."""
-    return keras.random.normal(shape, seed=seed)
+    """Returns standard normal noise, float32; each replica of a strategy draws its own."""
+    return tf.random.stateless_normal(shape, _replica_seed(seed))
 
 
 def uniform(shape, seed):
-    """Returns noise that is uniform in 0…1, float32."""
-    return keras.random.uniform(shape, seed=seed)
+    """Returns noise that is uniform in 0…1, float32; each replica of a strategy draws its own."""
+    return tf.random.stateless_uniform(shape, _replica_seed(seed))
+
+
+def _replica_seed(seed):
+    """Returns the next state of a `SeedGenerator`, which all replicas of a strategy share, with the
+    number of the replica mixed in.
+    """
+    state = tf.cast(seed.next(), "int32")
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return state
+    return tf.random.experimental.stateless_fold_in(state, replica.replica_id_in_sync_group)
 
 
 def seed_noise(seed, step):
@@ -182,6 +208,48 @@ class Trainer:
     """Fits `_step(batch) -> logs` to Keras' TensorFlow trainer."""
 
     compilation = None  # Every step is compiled, or none is.
+    leads = True  # Whether this process prints and writes files.
+
+    @property
+    def devices(self):
+        """The number of devices that share a batch: the replicas of a `tf.distribute` strategy."""
+        return self.distribute_strategy.num_replicas_in_sync
+
+    def check_shares(self, size, rest):
+        """Raises ValueError unless each of the devices gets a part of batches of a size.
+
+        Args:
+            size: Samples in a batch.
+            rest: Samples in the last batch if it is smaller, or 0.
+
+        Returns:
+            Whether the last batch has to be left out.
+        """
+        if size < self.devices:
+            raise ValueError(too_small(self.devices, f"of {size}"))
+        return 0 < rest < self.devices
+
+    def fit(self, *args, **kwargs):
+        try:
+            return super().fit(*args, **kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            message = too_small(self.devices)
+            if message not in str(error):
+                raise
+            raise ValueError(message) from None
 
     def train_step(self, data):
-        return self._step(self._batch(data))
+        batch = self._batch(data)
+        if self.devices > 1:
+            # The mean over an empty part would be NaN, and so would all weights be.
+            some = tf.debugging.assert_positive(tf.shape(batch.samples)[0], too_small(self.devices))
+            with tf.control_dependencies([some]):
+                batch = batch._replace(samples=tf.identity(batch.samples))
+        return self._step(batch)
+
+
+def too_small(devices, size="of the data"):
+    return (
+        f"A batch {size} has fewer samples than the {devices} devices that share it; give batches "
+        f"of at least {devices}, the last one of the data too."
+    )

@@ -1,15 +1,17 @@
 """PyTorch: autograd, run eagerly or compiled (`torch_compile`)."""
 
 import os
+import warnings
 
 import keras
 import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from keras_gan.engine import torch_compile
+from keras_gan.engine import torch_compile, torch_ranks
 from keras_gan.engine.keras_internals import WithoutDynamo, torch_device
 from keras_gan.engine.scopes import CopiedScope
+from keras_gan.errors import check_shares
 
 loader = None  # Keras' own is as fast for arrays.
 
@@ -26,8 +28,11 @@ def value_and_grad(fn, variables):
         scope.state_mapping.update(zip(map(id, variables), leaves, strict=True))
         outputs = fn()
         gradients = torch.autograd.grad(outputs[0], leaves, allow_unused=True) if leaves else ()
-    for variable, value in scope.updates.values():
-        variable.assign(value.detach())
+    assigned = [variable for variable, _ in scope.updates.values()]
+    values = [value.detach() for _, value in scope.updates.values()]
+    # Statistics of the ranks' parts of a batch become those of the whole.
+    for variable, value in zip(assigned, torch_ranks.mean_of_floats(values), strict=True):
+        variable.assign(value)
     return keras.tree.map_structure(torch.detach, outputs), list(gradients)
 
 
@@ -73,11 +78,18 @@ def _with_gradient(fn, x):
 
 
 def mean_over_devices(tensors):
-    """Returns tensors as they are: a process has one device.
+    """Returns the means of tensors over the processes of `torch.distributed`; None stays None."""
+    return torch_ranks.mean(tensors)
 
-    A later version averages them over the processes of `torch.distributed` here.
-    """
-    return tensors
+
+def device_share():
+    """Returns 1: a mean over the processes is no share of one."""
+    return 1.0
+
+
+def agreed(number):
+    """Returns a whole number that all processes of `torch.distributed` share, the first one's."""
+    return torch_ranks.agreed(number)
 
 
 def apply(optimizer, gradients, variables):
@@ -86,7 +98,13 @@ def apply(optimizer, gradients, variables):
 
 
 def batch_norm(x, scale, offset, epsilon):
-    """Returns `x` normalized over all axes but the last, and the means and variances of these."""
+    """Returns `x` normalized over all axes but the last, and the means and variances of these.
+
+    In several processes, they are those of the whole batch.
+    """
+    if torch_ranks.count() > 1:
+        mean, variance = torch_ranks.moments(x, tuple(range(x.ndim - 1)))
+        return (x - mean) * (scale * torch.rsqrt(variance + epsilon)) + offset, mean, variance
     y, mean, inverse_root = torch.native_batch_norm(
         x.movedim(-1, 1), scale, offset, None, None, True, 0.0, epsilon
     )
@@ -95,6 +113,11 @@ def batch_norm(x, scale, offset, epsilon):
 
 # Keras' random ops make a new generator from a number on the host at every call: they wait for the
 # device, and in a trace the number is a constant. torch's default generator avoids both.
+
+
+def compiled(fn):
+    """Returns a function of tensors as it is: one compiled for a few calls would not pay."""
+    return fn
 
 
 def normal(shape, seed):
@@ -108,8 +131,12 @@ def uniform(shape, seed):
 
 
 def seed_noise(seed, step):
-    """Seeds torch's default generators so that the noise of training follows from both numbers."""
-    [state] = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)
+    """Seeds torch's default generators so that the noise of training follows from both numbers.
+
+    Each process of `torch.distributed` draws its own.
+    """
+    rank = [torch_ranks.rank()] if torch_ranks.count() > 1 else []
+    [state] = np.random.SeedSequence([seed, step, *rank]).generate_state(1, np.uint64)
     torch.manual_seed(int(state))
 
 
@@ -165,17 +192,70 @@ class Trainer(WithoutDynamo):
         if self._compiled_step is not None and seen is not None:
             self._compiled_step.seen = seen
 
+    @property
+    def devices(self):
+        """The number of devices that share a batch: the processes of `torch.distributed`."""
+        torch_ranks.check_group()
+        return torch_ranks.count()
+
+    @property
+    def leads(self):
+        """Whether this process prints and writes files."""
+        return torch_ranks.rank() == 0
+
+    def check_shares(self, size, rest):
+        """Raises ValueError unless the processes can share batches of a size, and the last one.
+
+        Args:
+            size: Samples in a batch.
+            rest: Samples in the last batch if it is smaller, or 0.
+
+        Returns:
+            Whether the last batch has to be left out.
+        """
+        check_shares(size, rest, self.devices)
+        return False
+
+    def fit(self, x=None, *, callbacks=(), epochs=1, steps_per_epoch=None, **kwargs):
+        options = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, **kwargs}
+        if self.devices == 1:
+            return super().fit(x, callbacks=callbacks, **options)
+        torch_ranks.check_steps(x, steps_per_epoch, epochs)
+        try:
+            return super().fit(x, callbacks=torch_ranks.own_callbacks(callbacks), **options)
+        except RuntimeError as error:
+            if not torch_ranks.is_of_another_process(error):
+                raise
+            raise RuntimeError(
+                f"Another of the {self.devices} processes has ended or does not answer. Start them "
+                "again to resume what was saved."
+            ) from error
+
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
-        step, self._compiled_step = self._step, None
-        if self.jit_compile and not self.run_eagerly:
-            step = self._compiled_step = torch_compile.CompiledStep(self)
+        overridden = type(self).train_step is not Trainer.train_step
+        if overridden and self.jit_compile is True and not self.run_eagerly:
+            warnings.warn(
+                f"The train step runs eagerly, because {type(self).__name__} overrides train_step.",
+                stacklevel=2,
+            )
+        compiled = self.jit_compile and not self.run_eagerly and not overridden
+        self._compiled_step = torch_compile.CompiledStep(self) if compiled else None
+        step = self._compiled_step or self._step
+        checked = self.devices == 1
 
         def train_function(batches):
+            nonlocal checked
             with torch.no_grad():
                 for data in batches:
-                    logs = step(_on_device(self._batch(data)))
+                    if not checked:
+                        torch_ranks.check_batch(self._batch(data))
+                        checked = True
+                    if overridden:
+                        logs = self.train_step(data)
+                    else:
+                        logs = step(_on_device(self._batch(data)))
             return logs
 
         self.train_function = train_function
@@ -186,11 +266,12 @@ class Trainer(WithoutDynamo):
 
 
 def _on_device(batch):
-    """Returns a batch where the step runs."""
+    """Returns this process' part of a batch, where the step runs."""
     return type(batch)(*(None if part is None else _moved(part) for part in batch))
 
 
 def _moved(part):
+    part = torch_ranks.part(part)
     if torch_device().startswith("cuda") and isinstance(part, torch.Tensor):
         # A GPU copies from pinned memory while the host continues. From pageable memory, the host
         # would wait until the GPU has finished all steps before.

@@ -11,12 +11,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gan.errors import check_samples, closest
+from keras_gan.datasets.named import class_names
+from keras_gan.errors import closest
 from keras_gan.files import file_facts
 from keras_gan.networks import own_classes
+from keras_gan.values import Values
 
-BUNDLED = Path(__file__).parents[1] / "data" / "fashion_mnist_classifier.keras"
-NAMES = (BUNDLED.stem, "inception")
+DATA = Path(__file__).parents[1] / "data"
+# The bundled classifiers, and their classes.
+CLASSES = {"fashion_mnist_classifier": class_names("fashion_mnist")}
+NAMES = (*CLASSES, "inception", "values")
 BATCH_SIZE = 64  # Images that a model reads at once, at most.
 
 
@@ -26,9 +30,9 @@ class Extractor:
 
     Attributes:
         load: Returns the `function`, a `keras.Model` or a callable of float32 images (n, H, W, C)
-            in −1…1; called once, when that is first asked for. The function returns features
-            (n, d), or a dict of `features` and `probabilities`. To a model of three channels grey
-            images are given three times.
+            in −1…1, or of other samples (n, …) as they are; called once, when that is first asked
+            for. The function returns features (n, d), or a dict of `features` and `probabilities`.
+            To a model of three channels grey images are given three times.
         name: For protocols.
         source: What `get_extractor` makes this extractor from.
         file_hash: Of the file that the function was read from.
@@ -49,7 +53,7 @@ class Extractor:
         return self.load()
 
     def features(self, images) -> np.ndarray:
-        """Features (n, d) of images (n, H, W, C), uint8 or floats in −1…1."""
+        """Features (n, d) of images (n, H, W, C), uint8 or floats in −1…1, or of other samples."""
         return self._read(images)["features"]
 
     def probabilities(self, images) -> np.ndarray:
@@ -77,11 +81,12 @@ class Extractor:
         return digest.hexdigest()
 
     def _read(self, images) -> dict[str, np.ndarray]:
-        images = as_uint8(images)
+        images = as_read(images)
         # Several metrics ask for the same batch, one after the other; it is read once.
         key = images.shape, hashlib.sha256(np.ascontiguousarray(images)).digest()
         if key not in self.recent:
-            outputs = self._outputs(self._fitted(images).astype("float32") / 127.5 - 1.0)
+            fitted: np.ndarray = self._fitted(images).astype("float32")
+            outputs = self._outputs(fitted / 127.5 - 1.0 if images.dtype == "uint8" else fitted)
             shape = outputs["features"].shape
             if len(shape) != 2 or len(images) != shape[0]:
                 need = f"{self.name!r} must return features ({len(images)}, d)"
@@ -94,10 +99,12 @@ class Extractor:
     def _fitted(self, images: np.ndarray) -> np.ndarray:
         """Images of the shape that the model reads; ValueError if they have another."""
         want = getattr(self.function, "input_shape", None) or images.shape
-        if want[-1] == 3 and images.shape[-1] == 1:
+        if len(want) == images.ndim == 4 and want[-1] == 3 and images.shape[-1] == 1:
             images = np.repeat(images, 3, axis=-1)
         shape = images.shape
-        if len(want) != 4 or any(w not in (None, s) for w, s in zip(want, shape, strict=True)):
+        if len(want) != len(shape) or any(
+            w not in (None, s) for w, s in zip(want, shape, strict=True)
+        ):
             need = f"The extractor {self.name!r} reads images of shape {want[1:]}; got {shape[1:]}"
             raise ValueError(f"{need}. Resize the images, or take an extractor for their shape.")
         return images
@@ -114,6 +121,19 @@ class Extractor:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def as_read(samples) -> np.ndarray:
+    """Images as `as_uint8` gives them, and other samples (n, …) as float32 with their own values.
+
+    Raises ValueError for NaN or infinity.
+    """
+    if len(samples.shape) == 4:
+        return as_uint8(samples)
+    rows = ops.convert_to_numpy(samples).astype("float32")
+    if not np.isfinite(rows).all():
+        raise ValueError("The samples contain NaN or infinity; remove or fix them.")
+    return rows
+
+
 def as_uint8(images) -> np.ndarray:
     """Images as a uint8 array (n, H, W, C): floats in −1…1 are rounded to the 256 levels of a file.
 
@@ -122,11 +142,17 @@ def as_uint8(images) -> np.ndarray:
     """
     images = ops.convert_to_numpy(images)
     if images.ndim != 4:
-        raise ValueError(f"Images must be (n, height, width, channels); got shape {images.shape}.")
-    check_samples(images, images.shape[1:])
-    if images.dtype == "uint8":
+        raise ValueError(
+            f"Images must be (n, height, width, channels); got shape {images.shape}. Compare other "
+            "samples by their values, with FrechetDistance('values')."
+        )
+    if images.dtype == "uint8" and len(images):
         return images
-    return np.clip(np.rint(images.astype("float32") * 127.5 + 127.5), 0, 255).astype("uint8")
+    values = Values(images.shape[1:], (-1.0, 1.0))
+    values.check(images)
+    if images.dtype.kind in "iub":
+        images = ops.convert_to_numpy(values.scaled(images))
+    return values.pictures(images.astype("float32"))
 
 
 def get_extractor(source: Any) -> Extractor:
@@ -134,7 +160,8 @@ def get_extractor(source: Any) -> Extractor:
 
     Args:
         source: `"fashion_mnist_classifier"` (bundled, grey 28×28), `"inception"` (the FID Inception
-            of 2015; its weights are fetched on first use), a path to a `.keras` file or to
+            of 2015; its weights are fetched on first use), `"values"` (the samples' own values, for
+            rows, series and volumes), a path to a `.keras` file or to
             Inception weights (`.pth`), a `keras.Model` or a callable of float images in −1…1, or an
             `Extractor`.
     """
@@ -149,9 +176,15 @@ def get_extractor(source: Any) -> Extractor:
     return Extractor(lambda: source, name, source)
 
 
+def _values(samples: np.ndarray) -> np.ndarray:
+    return samples.reshape(len(samples), -1)
+
+
 @lru_cache
 def _load(source: str) -> Extractor:
-    path = BUNDLED if source == BUNDLED.stem else Path(source)
+    if source == "values":
+        return Extractor(lambda: _values, source, source, file_hash=source)
+    path = DATA / f"{source}.keras" if source in CLASSES else Path(source)
     if source == "inception" or (path.suffix == ".pth" and path.is_file()):
         from keras_gan.metrics import inception
 

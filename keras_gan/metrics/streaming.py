@@ -1,6 +1,7 @@
 """The distances as Keras metrics: fed batch by batch, real images against generated ones."""
 
 import hashlib
+import inspect
 import json
 import warnings
 import zipfile
@@ -11,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_gan.files import home, replacing
+from keras_gan.files import content_key, home, replacing
 from keras_gan.metrics import distances
 from keras_gan.metrics.extractors import as_uint8, get_extractor
 from keras_gan.metrics.summaries import Moments, Projections, Rows, Summary
@@ -21,15 +22,27 @@ CACHE_FORMAT = 1  # Raised when the meaning of a cached file changes.
 register = keras.saving.register_keras_serializable(package="keras_gan")
 
 
+def takes_condition(metric) -> bool:
+    """Returns whether a metric's `update_state` takes the condition of the images."""
+    return "condition" in inspect.signature(metric.update_state).parameters
+
+
+def content_keys(images, condition=None) -> tuple[str | None, str | None]:
+    """Returns a key of images, and one of them with their conditions; None for no arrays."""
+    key, other = content_key(images), content_key(condition)
+    return key, None if key is None or other is None else f"{key} {other}"
+
+
 class ImageMetric(keras.metrics.Metric):
     """A running summary of each side, and a distance between the two.
 
     `update_state(real, generated)` takes images (n, H, W, C), uint8 or floats in −1…1, as arrays or
-    tensors; either may be None, and n may differ. `result()` is a float or a dict of floats. The
-    work is done on the host, outside any compiled function. `begin(real_key, image_shape)` starts
-    an evaluation, for which the extractor is fetched if need be; it raises ValueError if images of
-    that shape cannot be read. The real images, all that will be fed before `result()`, may be known
-    by a key: their summary is kept on disk and read at the next evaluation instead of computed.
+    tensors, and where an extractor reads them, other samples (n, …); either may be None, and n may
+    differ. `result()` is a float or a dict of floats. The work is done on the host, outside any
+    compiled function. `begin(real_key, image_shape)` starts an evaluation, for which the extractor
+    is fetched if need be; it raises ValueError if samples of that shape cannot be read. The real
+    images, all that will be fed before `result()`, may be known by a key: their summary is kept on
+    disk and read at the next evaluation instead of computed.
     """
 
     title: str  # The default name.
@@ -72,9 +85,9 @@ class ImageMetric(keras.metrics.Metric):
     def begin(self, real_key: str | None = None, image_shape: tuple | None = None) -> None:
         self.reset_state()
         if image_shape:
-            black = as_uint8(np.zeros((1, *image_shape), "uint8"))
-            if self.extractor:
-                self.extractor._fitted(black)
+            kind = "uint8" if len(image_shape) == 3 else "float32"
+            black = np.zeros((1, *image_shape), kind)
+            self.extractor._fitted(black) if self.extractor else as_uint8(black)
         fingerprint = self.extractor.fingerprint() if self.extractor else "none"
         if real_key is None or fingerprint is None or not self.compares:
             return

@@ -4,14 +4,19 @@ Images, and the maps inside, are `(height, width, channels)` whatever
 `keras.config.image_data_format()` says, so that data, weights and files are the same.
 """
 
+import math
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from keras_gan import engine
+from keras_gan.engine.keras_internals import all_layers, serialized_as
 
 # Also where Keras is set to channels first: Flatten would reorder the pixels there, and TensorFlow
 # has no such convolutions on a CPU.
 LAYOUT = {"data_format": "channels_last"}
+MAX_VALUES = 1 << 26  # Of an image: 4096×4096 in colour are fewer.
 
 
 @keras.saving.register_keras_serializable(package="keras_gan")
@@ -36,6 +41,23 @@ class BatchNormalization(layers.BatchNormalization):
         return ops.cast(y, self.compute_dtype)
 
 
+# Files name Keras' layer, so that a generator of the zoo loads where this library is not installed.
+serialized_as("keras.layers.BatchNormalization", BatchNormalization)
+
+
+def with_own_layers(config: Any) -> Any:
+    """Returns a network's config with this library's layers in place of Keras' that do the same."""
+    if isinstance(config, (list, tuple)):
+        return [with_own_layers(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    config = {name: with_own_layers(part) for name, part in config.items()}
+    if (config.get("module"), config.get("class_name")) == ("keras.layers", "BatchNormalization"):
+        config |= {"registered_name": keras.saving.get_registered_name(BatchNormalization)}
+        config |= {"module": BatchNormalization.__module__}
+    return config
+
+
 def check_shape(image_shape: tuple[int, int, int], smallest: int = 8) -> None:
     """Raises ValueError unless the shape is that of images of at least a size, 8×8 by default."""
     shape = tuple(image_shape) if isinstance(image_shape, (tuple, list)) else ()
@@ -45,6 +67,10 @@ def check_shape(image_shape: tuple[int, int, int], smallest: int = 8) -> None:
             "image_shape must be (height, width, channels), whole numbers with height and width "
             f"of at least {smallest} and at least 1 channel; got {image_shape}."
         )
+    if math.prod(shape) > MAX_VALUES:
+        raise ValueError(
+            f"image_shape must have at most {MAX_VALUES:,} values in all; got {image_shape}."
+        )
 
 
 def own_classes(network: keras.Model) -> dict[str, type]:
@@ -53,5 +79,5 @@ def own_classes(network: keras.Model) -> dict[str, type]:
     def is_known(kind):
         return kind.__module__.split(".")[0] in ("keras", "keras_gan") and kind != layers.Lambda
 
-    kinds = map(type, network._flatten_layers())
+    kinds = map(type, all_layers(network))
     return {kind.__name__: kind for kind in kinds if not is_known(kind)}

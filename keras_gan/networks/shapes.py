@@ -6,6 +6,7 @@ import keras
 
 from keras_gan import conditions
 from keras_gan.conditions import Condition
+from keras_gan.values import last_activation
 
 
 class Shapes(NamedTuple):
@@ -54,6 +55,7 @@ def gan_shapes(
             "as keras.Sequential([keras.Input(latent_shape), generator])."
         )
     sample = makes[1:]
+    _refuse_channels_first(sample)
     if condition is None and len(known) == 2:
         condition = conditions.inferred(known[1])
     if condition is None:
@@ -147,6 +149,21 @@ def _check_logits(discriminator: keras.Model, shapes: list[tuple]) -> None:
             "The discriminator must give one logit per sample, (batch, 1), or a map of them, "
             f"(batch, height, width, 1); it gives (batch, {', '.join(map(str, shape[1:]))}). "
             "End it with Dense(1), or with a convolution to one channel."
+        )
+    if (activation := last_activation(discriminator)) in ("sigmoid", "softmax"):
+        raise ValueError(
+            f"The discriminator ends in a {activation}, but the losses take logits: leave the "
+            "activation of its last layer out."
+        )
+
+
+def _refuse_channels_first(shape: tuple) -> None:
+    """Raises ValueError for the shape of square images that has the channels in front."""
+    if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[1] == shape[2] and shape[2] > 4:
+        raise ValueError(
+            f"The generator makes samples of shape {shape}, with the channels first; images are "
+            "(height, width, channels). End it with keras.layers.Permute((2, 3, 1)), start the "
+            "discriminator with Permute((3, 1, 2)), and give the data with its channels last."
         )
 
 

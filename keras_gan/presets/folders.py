@@ -28,8 +28,9 @@ from keras_gan.engine.keras_internals import (
     write_weights,
 )
 from keras_gan.errors import closest
-from keras_gan.files import file_facts, finish_replacing, replacing_all
+from keras_gan.files import check_regular, file_facts, finish_replacing, replacing_all
 from keras_gan.gan import GAN
+from keras_gan.networks import with_own_layers
 from keras_gan.presets import card, hub, safety
 
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
@@ -72,12 +73,18 @@ def find_preset(name: str | Path) -> Path:
         folder = hub.from_hugging_face(text)
     elif text.startswith(("https://", "http://")):
         folder = hub.from_web(text, check_files)
-    elif not (folder := Path(name)).exists():
+    elif not text or not _exists(folder := Path(name)):
         raise ValueError(f"There is no preset or folder {closest(text, _bundled())}")
     elif not (folder / METADATA).exists():
         raise ValueError(f"{name} is not a preset folder: it has no {METADATA}.")
     check_files(folder)
     return folder
+
+
+def _exists(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):  # A name that is too long, or has a null byte.
+        return path.exists()
+    return False
 
 
 def check_files(folder: Path) -> list[str]:
@@ -105,13 +112,14 @@ def _content(path: Path) -> bytes | None:
 
 def _checked_files(folder: Path) -> list[str]:
     with _one_line_errors(folder / METADATA) as path:
-        metadata = json.loads(path.read_text())
+        metadata = safety.read_json(path)
         if metadata["format"] > FORMAT:
             raise ValueError(f"its format {metadata['format']} needs a newer keras-gan")
         recorded = {name: metadata["files"][name] for name in (CONFIG, WEIGHTS)}
     for name, facts in recorded.items():
         with _one_line_errors(folder / name) as path:
-            if file_facts(path) != facts:
+            # The size first, because a hash takes long to compute.
+            if check_regular(path).st_size != facts["size"] or file_facts(path) != facts:
                 raise ValueError(f"its size or sha256 differs from {METADATA}")
     return list(metadata["files"])
 
@@ -120,7 +128,8 @@ def from_preset(name: str | Path, load_weights: bool = True) -> GAN:
     """Loads a saved model, compiled as it was when it was saved.
 
     A preset never runs code: only Keras' own layers, this library's classes and those that the
-    running program has registered with Keras are built.
+    running program has registered with Keras are built. It opens no file outside its folder: a
+    metric whose extractor is such a file is left out, with a warning.
 
     Args:
         name: A bundled preset, a folder, an `hf://` address or a URL: see `find_preset`.
@@ -128,12 +137,14 @@ def from_preset(name: str | Path, load_weights: bool = True) -> GAN:
 
     Raises:
         ValueError: If the name is unknown, the folder is not a preset that this version can read,
-            or its files differ from what was saved.
+            its files differ from what was saved, or its weights are not finite.
         ConnectionError: If the download fails.
     """
     folder = find_preset(name)
     with _one_line_errors(folder / CONFIG) as path:
-        config = json.loads(path.read_text())
+        config = safety.read_json(path)
+        safety.check_extent(config)
+        safety.drop_foreign_extractors(config.get("compile_config"))
         safety.refuse_code(config)
         networks = _networks(config["config"], folder / WEIGHTS)
         if load_weights:
@@ -145,14 +156,14 @@ def from_preset(name: str | Path, load_weights: bool = True) -> GAN:
     if load_weights:
         with _one_line_errors(folder / WEIGHTS) as path:
             gan.load_weights(path)
+            safety.check_finite(gan)
     if compile_config:
         with _one_line_errors(folder / CONFIG):
             gan.compile_from_config(compile_config)
     if (folder / EXAMPLES).exists() and gan.condition is not None:
         with _one_line_errors(folder / EXAMPLES) as path:
-            safety.check_examples(path, gan.sample_shape, gan.condition.shape)
-            with np.load(path) as arrays:
-                gan.examples = Batch(arrays["samples"], arrays["condition"])
+            shapes = {"samples": gan.sample_shape, "condition": gan.condition.shape}
+            gan.examples = Batch(**safety.read_examples(path, shapes))
     return gan
 
 
@@ -161,10 +172,14 @@ def _networks(config: dict[str, Any], weights: Path) -> dict[str, keras.Model]:
     with unset_weights():
         networks = {
             # Of a copy, because Keras changes the configs that it reads.
-            name: keras.saving.deserialize_keras_object(copy.deepcopy(config[name]))
+            name: keras.saving.deserialize_keras_object(
+                with_own_layers(copy.deepcopy(config[name]))
+            )
             for name in ("generator", "discriminator")
         }
-        safety.check_size(networks, weights)
+        with _one_line_errors(weights):
+            safety.check_size(networks, weights)
+        safety.check_networks(networks)
     for network in networks.values():
         register_parameters(network)
     return networks
@@ -208,7 +223,13 @@ def _write_model(gan, folder):
         (folder / CONFIG).write_text(json.dumps(config, indent=1))
         # A copy that is not compiled has neither optimizers nor metrics to save.
         bare = GAN.from_config(gan.get_config())
-    bare.set_weights(gan.get_weights())
+    weights = gan.get_weights()
+    if not all(np.isfinite(weight).all() for weight in weights):
+        raise ValueError(
+            "The model has weights that are NaN or infinity, because its training has diverged: a "
+            "preset of it would be of no use."
+        )
+    bare.set_weights(weights)
     write_weights(bare, folder / WEIGHTS)
 
 
@@ -242,15 +263,21 @@ def upload_preset(uri: str, folder: str | Path) -> None:
     hub.to_hugging_face(uri, folder, [*files, METADATA])
 
 
+class _Refused(ValueError):
+    """Names the file that is to blame."""
+
+
 @contextlib.contextmanager
 def _one_line_errors(path: Path) -> Iterator[Path]:
     """Yields a file's path; turns any error in the block into a ValueError of one line about it."""
     try:
         yield path
+    except _Refused:
+        raise
     except Exception as error:  # A damaged config makes Keras raise errors of nearly any type.
         cause: BaseException = error
         # Keras wraps the cause in advice for the author of the class.
         while "could not be deserialized properly" in str(cause) and cause.__context__:
             cause = cause.__context__
         reason = str(cause).strip().split("\n")[0][:200].rstrip(" .:") or type(cause).__name__
-        raise ValueError(f"Cannot read {path}: {reason}.") from error
+        raise _Refused(f"Cannot read {path}: {reason}.") from error

@@ -11,6 +11,8 @@ import keras
 from keras_gan.conditions import Condition, Downscaled, Labels
 from keras_gan.errors import closest
 from keras_gan.gan import GAN
+from keras_gan.networks.layers import check_shape
+from keras_gan.presets import memory
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,12 @@ def create_model(
             `augment` or `ema_momentum`.
 
     Raises:
-        ValueError: If the name is unknown, the shape is invalid, or the variant takes no such
-            condition, or needs one.
+        ValueError: If the name is unknown, the shape is invalid or needs more memory than there is,
+            or the variant takes no such condition, or needs one.
     """
     recipe = get_recipe(name)
     _check_condition(name, recipe, condition)
+    check_shape(image_shape, smallest=1)  # Some networks need more.
     fields = ("loss", "discriminator_steps", "ema_momentum")
     defaults = {field: getattr(recipe, field) for field in fields}
     defaults |= {"terms": recipe.terms(), "augment": recipe.augment and recipe.augment()}
@@ -122,7 +125,12 @@ def create_model(
     if condition is not None:
         condition.build(image_shape)
         shapes = {"condition_shape": condition.shape}
-    networks = recipe.generator(image_shape, **shapes), recipe.discriminator(image_shape, **shapes)
+
+    def build() -> tuple[keras.Model, keras.Model]:
+        return recipe.generator(image_shape, **shapes), recipe.discriminator(image_shape, **shapes)
+
+    memory.check_recipe(name, image_shape, build)
+    networks = build()
     options = defaults | options
     gan = GAN(*networks, condition=condition, seed=seed, name=name, **options)
     gan.compile(recipe.generator_optimizer(), recipe.discriminator_optimizer(), metrics)

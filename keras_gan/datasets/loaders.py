@@ -1,0 +1,186 @@
+"""Loaders: arrays, tables and loaders of other libraries, read and watched in one way."""
+
+import copy
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_gan.engine import tf_data
+
+
+class Batch(NamedTuple):
+    """What one step trains on.
+
+    Attributes:
+        samples: Real samples `(batch, …)`.
+        condition: What each of them is conditioned on, `(batch, …)`, or None.
+    """
+
+    samples: Any
+    condition: Any = None
+
+
+def as_batch(data, conditional: bool = False) -> Batch:
+    """Returns the batch in what a loader gives: `x`, `(x,)`, `(x, y)` or `{name: x, name: y}`.
+
+    Args:
+        data: What the loader gives.
+        conditional: Whether the second part is the samples' condition; otherwise it is dropped.
+    """
+    if isinstance(data, Batch):
+        return data
+    parts = tuple(data.values()) if isinstance(data, dict) else data
+    if not isinstance(parts, (list, tuple)):
+        return Batch(parts)
+    return Batch(parts[0], parts[1] if conditional and len(parts) > 1 else None)
+
+
+def first_batch(x, y) -> tuple[Any, Batch]:
+    """Returns samples, or a loader with all of them, and their first batch; an array is one."""
+    known = x is None or isinstance(x, (str, int, float)) or hasattr(x, "shape")
+    if known or y is not None:
+        return x, Batch(x, y)
+    first, x = peeked(x, conditional=True)
+    return x, Batch(None) if first is None else as_batch(first, conditional=True)
+
+
+def peeked(x, conditional: bool = False) -> tuple[Any, Any]:
+    """Returns a loader's first batch, None if there is none, and the loader with all of them."""
+    if hasattr(x, "collate_fn"):  # A torch DataLoader, whose batches Keras wants as tuples.
+        x = copy.copy(x)
+        x.collate_fn = partial(_collated, x.collate_fn, conditional)
+    if hasattr(x, "__getitem__"):  # keras.utils.PyDataset, Grain
+        size = x.num_batches if hasattr(x, "num_batches") else len(x)
+        return (None if size == 0 else x[0]), x
+    iterator = iter(x)
+    first = next(iterator, None)
+    if iterator is not x or first is None:
+        return first, x
+    # A generator gives each batch once: put the one looked at back in front. Keras recognizes
+    # generators by their type, and wants tuples of them.
+    return first, (_tuple(batch, conditional) for batch in itertools.chain([first], iterator))
+
+
+def known_sizes(x) -> tuple[Any, tuple[int, int]]:
+    """Returns a loader with all its batches, the size of the first, and that of the last or 0.
+
+    Of what cannot be indexed, the last batch is only known when it comes.
+    """
+    x, first = first_batch(x, None)
+    last = 0
+    if hasattr(x, "__getitem__") and not is_endless(x):
+        size = x.num_batches if hasattr(x, "num_batches") else len(x)
+        last = len(as_batch(x[size - 1]).samples)
+    return x, (len(first.samples), last)
+
+
+def _collated(collate, conditional: bool, samples) -> tuple:
+    return _tuple(collate(samples), conditional)
+
+
+def _tuple(data, conditional: bool) -> tuple:
+    batch = as_batch(data, conditional)
+    return tuple(batch) if batch.condition is not None else (batch.samples,)
+
+
+def as_array(x: Any) -> Any:
+    """Returns a table (of pandas or polars) or a list as an array, and anything else as it is.
+
+    Raises:
+        ValueError: For a list of samples of several shapes.
+    """
+    if hasattr(x, "to_numpy"):
+        return x.to_numpy()
+    if not isinstance(x, (list, tuple)):
+        return x
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        shapes = list(dict.fromkeys(np.shape(sample) for sample in x))
+        raise ValueError(
+            "The list contains samples of several sizes, such as those of shapes "
+            f"{' and '.join(map(str, shapes[:2]))}; crop or resize them to one."
+        ) from error
+
+
+def is_endless(loader: Any) -> bool:
+    """Returns whether a loader says that it has no end."""
+    if isinstance(loader, keras.utils.PyDataset):
+        return loader.num_batches is None
+    return hasattr(loader, "cardinality") and int(loader.cardinality()) == -1  # tf.data
+
+
+def is_on_disk(array: Any) -> bool:
+    """Returns whether an array is a memory map, or a view of one."""
+    while array is not None and not isinstance(array, np.memmap):
+        array = getattr(array, "base", None)
+    return array is not None
+
+
+# Watching.
+
+
+def watched(loader: Any, condition: Any) -> Any:
+    """Returns a loader that raises where a batch has labels or vectors that do not fit.
+
+    Batches of `tf.data` do not pass through Python: TensorFlow checks their labels. Other
+    loaders that are none of these kinds are returned as they are.
+
+    Args:
+        loader: Batches of samples and conditions.
+        condition: A `keras_gan.conditions.Condition` that comes with the data.
+    """
+    look = partial(_looked_at, condition.check)
+    if hasattr(loader, "collate_fn"):  # A torch DataLoader
+        loader = copy.copy(loader)
+        loader.collate_fn = partial(_collated_and_looked_at, loader.collate_fn, look)
+        return loader
+    if isinstance(loader, keras.utils.PyDataset):
+        return Watched(loader, look)
+    if hasattr(loader, "element_spec"):
+        count = getattr(condition, "count", None)
+        return loader if count is None else tf_data.with_checked_labels(loader, count)
+    if hasattr(loader, "map"):  # Grain
+        return loader.map(look)
+    if hasattr(loader, "__next__"):
+        return (look(batch) for batch in loader)
+    return loader
+
+
+def _looked_at(check: Callable, data: Any) -> Any:
+    """Returns what a loader gives, after a look at its conditions."""
+    if (given := as_batch(data, conditional=True).condition) is not None:
+        check(given)
+    return data
+
+
+def _collated_and_looked_at(collate: Callable, look: Callable, samples: list) -> Any:
+    return look(collate(samples))
+
+
+class Watched(keras.utils.PyDataset):
+    """A `PyDataset` whose batches are looked at as they are read."""
+
+    def __init__(self, dataset: keras.utils.PyDataset, look: Callable):
+        super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
+        self.dataset, self.look = dataset, look
+
+    @property
+    def num_batches(self) -> int | None:
+        return self.dataset.num_batches
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.look(self.dataset[index])
+
+    def on_epoch_begin(self) -> None:
+        self.dataset.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self.dataset.on_epoch_end()

@@ -1,0 +1,99 @@
+"""Several processes on torch: the same training as one, and errors before the first step."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import BACKEND, mlp_gan, points
+
+SCRIPT = Path(__file__).with_name("on_ranks.py")
+pytestmark = pytest.mark.once
+
+
+def run(case, count, folder):
+    """What each of `count` processes has computed; None for one that was killed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    paths = f"{SCRIPT.parent}{os.pathsep}{SCRIPT.parents[1]}"
+    environment = os.environ | {"KERAS_BACKEND": "torch", "PYTHONPATH": paths}
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, SCRIPT, case, str(rank), str(count), str(port)],
+                    cwd=folder, env=environment, text=True, stdout=subprocess.PIPE,
+                )
+            )
+            for rank in range(count)
+        ]  # fmt: skip
+        outputs = [process.communicate()[0] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert set(codes) <= {0, -signal.SIGKILL}, outputs
+    return [
+        None if c else json.loads(o.splitlines()[-1]) for c, o in zip(codes, outputs, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("case", "count"),
+    [
+        ("perceptrons", 2),
+        ("convolutions", 2),
+        pytest.param("perceptrons", 4, marks=pytest.mark.full),
+        pytest.param("convolutions", 4, marks=pytest.mark.full),
+        pytest.param("compiled", 2, marks=pytest.mark.full),
+    ],
+)
+def test_several_processes_train_as_one(case, count, tmp_path):
+    [one] = run(case, 1, tmp_path)
+    several = run(case, count, tmp_path)
+    for report in several[1:]:
+        assert report == several[0]
+    for name, losses in one["losses"].items():
+        assert len(losses) == 20 and np.ptp(losses) > 1e-4
+        np.testing.assert_allclose(several[0]["losses"][name], losses, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(several[0]["weights"], one["weights"], rtol=1e-3, atol=1e-4)
+
+
+def test_each_process_draws_its_own_noise_in_one_order_of_the_data(tmp_path):
+    one, two = run("noise", 2, tmp_path)
+    assert one["drawn"] != two["drawn"] and one["seed"] == two["seed"]
+
+
+def test_one_decision_to_stop_and_one_writer(tmp_path):
+    one, two = run("decisions", 2, tmp_path)
+    assert one == {"epochs": 2, "writes": True} and two == {"epochs": 2, "writes": False}
+
+
+def test_errors_come_in_all_processes(tmp_path):
+    one, two = run("errors", 2, tmp_path)
+    for report in (one, two):
+        assert "15 cannot be shared equally by 2" in report["indivisible"]
+        assert "1 cannot be shared equally by 2" in report["last"]
+        assert "as many steps and epochs" in report["unequal"]
+        assert "different batches" in report["other data"]
+        assert "steps_per_epoch" in report["generator"]
+        assert report["works"] is None
+
+
+def test_the_other_process_is_killed(tmp_path):
+    one, two = run("killed", 2, tmp_path)
+    assert two is None and "Another of the 2 processes has ended" in one["error"]
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torchrun is torch's; this group runs on torch")
+@pytest.mark.parametrize("call", ["fit", "train_on_batch"])
+def test_several_processes_without_a_group(monkeypatch, call):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    gan = mlp_gan()
+    gan.compile()
+    with pytest.raises(ValueError, match=r"one of 2 processes.*init_process_group"):
+        getattr(gan, call)(points(8))
