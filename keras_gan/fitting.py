@@ -12,7 +12,7 @@ from keras_gan.callbacks import Seeded, adapt_callbacks
 from keras_gan.datasets import batches
 from keras_gan.datasets.batches import Batch, SeededBatches
 from keras_gan.datasets.hugging_face import Rows, is_hugging_face
-from keras_gan.datasets.loaders import as_array, first_batch, watched
+from keras_gan.datasets.loaders import as_array, first_batch, is_on_disk, watched
 from keras_gan.networks.shapes import known_classes
 from keras_gan.sampling import NotFinite
 from keras_gan.values import Values
@@ -120,7 +120,7 @@ class Fitting(keras.Model):
         if seeded.loader is not None:
             shuffle = False  # They shuffle the samples; Keras would shuffle the batches as well.
         from_array = getattr(x, "is_array", False)
-        if engine.loader and from_array and not _is_on_disk(x.samples):
+        if engine.loader and from_array and not is_on_disk(x.samples):
             x = engine.loader(x)
         elif batches.with_data(self.condition) and not from_array and not self.condition.is_image:
             x = watched(x, self.condition)  # Of loaders, only the first batch was looked at.
@@ -220,13 +220,6 @@ class Fitting(keras.Model):
     def _data_seed(self) -> int:
         """Returns the seed of the data's order: the one that the noise started from."""
         return int(ops.convert_to_numpy(self.noise.state)[0])
-
-
-def _is_on_disk(array) -> bool:
-    """Returns whether an array is a memory map, or a view of one."""
-    while array is not None and not isinstance(array, np.memmap):
-        array = getattr(array, "base", None)
-    return array is not None
 
 
 def _callback_list(gan, callbacks, verbose, steps):
