@@ -228,6 +228,20 @@ def test_weights_loaded_before_compile_are_warned_of(tmp_path, recwarn):
     assert not recwarn.list
 
 
+class Twice(layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+@once
+def test_a_preset_that_could_not_be_loaded_is_not_written(tmp_path):
+    gan = GAN(network(3, Twice(), layers.Dense(2)), network(2, layers.Dense(1)))
+    gan.compile()
+    with pytest.raises(ValueError) as error:
+        gan.save_to_preset(tmp_path / "preset")
+    assert_readable(error, "Twice", "register_keras_serializable")
+
+
 # Weights that are NaN.
 
 

@@ -8,7 +8,14 @@ import numpy as np
 from keras import ops
 
 from keras_gan import engine
-from keras_gan.datasets.loaders import Batch, as_array, as_batch, is_endless, peeked
+from keras_gan.datasets.loaders import (
+    Batch,
+    as_array,
+    as_batch,
+    is_endless,
+    is_on_disk,
+    peeked,
+)
 from keras_gan.values import Values
 
 # More validation data than this from a generator is taken for endless: 4 GiB, or so many batches.
@@ -157,7 +164,8 @@ def fits_on_device(*arrays) -> bool:
     free = engine.free_memory()
     given = [array for array in arrays if array is not None]
     alone = keras.distribution.distribution() is None
-    if not alone or free is None or not all(isinstance(array, np.ndarray) for array in given):
+    in_memory = all(isinstance(array, np.ndarray) and not is_on_disk(array) for array in given)
+    if not alone or free is None or not in_memory:
         return False
     return sum(array.nbytes for array in given) <= free / 4
 

@@ -107,6 +107,13 @@ def as_array(x: Any) -> Any:
         ) from error
 
 
+def is_on_disk(array: Any) -> bool:
+    """Returns whether an array is a memory map, or a view of one."""
+    while array is not None and not isinstance(array, np.memmap):
+        array = getattr(array, "base", None)
+    return array is not None
+
+
 def is_endless(loader: Any) -> bool:
     """Returns whether a loader says that it has no end."""
     if isinstance(loader, keras.utils.PyDataset):

@@ -220,6 +220,13 @@ def save_to_preset(
 def _write_model(gan, folder):
     with without_tensorflow():
         config = keras.saving.serialize_keras_object(gan)
+        try:
+            safety.refuse_code(config)
+        except ValueError as error:
+            raise ValueError(
+                f"A preset of this model could not be loaded: {error}. Register classes and "
+                "functions of your own with keras.saving.register_keras_serializable()."
+            ) from error
         (folder / CONFIG).write_text(json.dumps(config, indent=1))
         # A copy that is not compiled has neither optimizers nor metrics to save.
         bare = GAN.from_config(gan.get_config())
