@@ -236,7 +236,7 @@ def places(entries):
 def mutate_json(path, where, how, value):
     try:
         entries = json.loads(path.read_text())
-    except ValueError:  # Damaged by an earlier mutation.
+    except (ValueError, RecursionError):  # Damaged by an earlier mutation.
         return
     all_places = places(entries) if isinstance(entries, (dict, list)) else []
     if not all_places:

@@ -121,13 +121,6 @@ def is_endless(loader: Any) -> bool:
     return hasattr(loader, "cardinality") and int(loader.cardinality()) == -1  # tf.data
 
 
-def is_on_disk(array: Any) -> bool:
-    """Returns whether an array is a memory map, or a view of one."""
-    while array is not None and not isinstance(array, np.memmap):
-        array = getattr(array, "base", None)
-    return array is not None
-
-
 # Watching.
 
 
