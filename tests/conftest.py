@@ -46,6 +46,15 @@ def fixed_noise(monkeypatch):
     monkeypatch.setattr(engine, "uniform", fixed("random"))
 
 
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """On torch, runs the traced graph as it is: all but Inductor's minutes of C++."""
+    if BACKEND == "torch":
+        from torch._inductor import compile_fx
+
+        monkeypatch.setattr(compile_fx, "compile_fx", lambda graph, arguments, **_: graph)
+
+
 def fixed(distribution, calls=64, batch=64):
     """Noise that is the same on every backend: the n-th draw is row n of a NumPy table.
 

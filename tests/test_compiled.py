@@ -33,15 +33,6 @@ def tiny(seed=0, **options):
     return keras_gan.GAN(generator, discriminator, **options)
 
 
-@pytest.fixture
-def uncompiled(monkeypatch):
-    """On torch, runs the traced graph as it is: all but Inductor's minutes of C++."""
-    if BACKEND == "torch":
-        from torch._inductor import compile_fx
-
-        monkeypatch.setattr(compile_fx, "compile_fx", lambda graph, arguments, **_: graph)
-
-
 def points(n, seed=0):
     return np.random.default_rng(seed).standard_normal((n, 2)).astype("float32")
 
