@@ -21,7 +21,7 @@ from keras_gan.watch import show_data
 EXAMPLES = 8
 
 
-class Fitting(keras.Model):
+class Fitting:
     """The methods of `GAN` that take data: `fit`, `evaluate` and their like."""
 
     condition: Any

@@ -15,7 +15,7 @@ class NotFinite(ValueError):
     """Raised for a generator whose samples are NaN or infinity."""
 
 
-class Sampling(keras.Model):
+class Sampling:
     """The methods of `GAN` that give samples: `generate`, `translate` and `export`."""
 
     condition: Any

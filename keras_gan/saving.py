@@ -4,10 +4,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import keras
 
-
-class Saving(keras.Model):
+class Saving:
     """The methods of `GAN` that write and read files of Keras."""
 
     _optimizers_left: Any = None  # The file whose optimizers' state was not loaded.

@@ -602,3 +602,11 @@ def test_mixed_precision_compiles(policy, uncompiled):
         warnings.filterwarnings("error", "The train step runs eagerly")
         history = gan.fit(images, batch_size=16, epochs=2, verbose=0).history
     assert np.isfinite(history["d_loss"]).all()
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="only torch decides later")
+def test_auto_reaches_the_engine():
+    gan = keras_gan.create_model("vanilla", (8, 8, 1))
+    assert gan.jit_compile == "auto"
+    gan.make_train_function()
+    assert gan.compilation is not None

@@ -145,8 +145,11 @@ def test_metrics_that_would_come_back_different_are_left_out(tmp_path):
     extractor.save(tmp_path / "extractor.keras")
     sources = (extractor, tmp_path / "extractor.keras")
     gan.compile(metrics=[metrics.FrechetDistance(s, f"by_{i}") for i, s in enumerate(sources)])
-    with pytest.warns(UserWarning, match="by_0 is not saved: its extractor"):
+    with pytest.warns(UserWarning) as told:
         gan.save_to_preset(tmp_path / "preset")
+    messages = [str(warning.message) for warning in told]
+    assert any("by_0 is not saved: its extractor" in message for message in messages)
+    assert any("extractor.keras" in message and "left out" in message for message in messages)
     gan.save_weights(tmp_path / "with.weights.h5")
     bare = tiny_gan()
     bare.save_weights(tmp_path / "without.weights.h5")
@@ -154,10 +157,7 @@ def test_metrics_that_would_come_back_different_are_left_out(tmp_path):
     bare.load_weights(tmp_path / "with.weights.h5")
     gan.load_weights(tmp_path / "with.weights.h5")
     copy = keras_gan.from_preset(tmp_path / "preset")
-    assert [metric.name for metric in copy.compiled_distances] == ["by_1"]
-    real = pictures(8, gan.sample_shape)
-    scores = (model.evaluate(real, return_dict=True, verbose=0)["by_1"] for model in (gan, copy))
-    assert next(scores) == pytest.approx(next(scores), rel=1e-4)
+    assert copy.compiled_distances == []
 
 
 def test_loading_a_preset_fetches_no_extractor(tmp_path, monkeypatch):

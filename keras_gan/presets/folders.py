@@ -220,6 +220,7 @@ def save_to_preset(
 def _write_model(gan, folder):
     with without_tensorflow():
         config = keras.saving.serialize_keras_object(gan)
+        safety.drop_foreign_extractors(config.get("compile_config"))
         try:
             safety.refuse_code(config)
         except ValueError as error:
