@@ -166,7 +166,7 @@ def scans_steps() -> bool:
     return VERSION >= (3, 16)
 
 
-class WithoutDynamo:
+class WithoutDynamo(keras.Model):
     """Keeps Keras' torch trainer from compiling with Dynamo, and lets `"auto"` reach the engine.
 
     Dynamo would trace Keras' own Python, which takes minutes and makes slower steps. Both names of
@@ -174,6 +174,8 @@ class WithoutDynamo:
 
     Where Keras asks neither, `predict` is compiled by Dynamo if `jit_compile=True`. Where it does
     not resolve `"auto"` by this method, `"auto"` trains eagerly.
+
+    It is a `keras.Model` so that Python looks here first, also where it is mixed in beside another.
     """
 
     def _resolve_auto_jit_compile(self):
