@@ -137,7 +137,7 @@ def run_options(args: Namespace) -> dict[str, Any]:
         UsageError: If the folder is not empty and `--resume` is missing, or if the run cannot be
             resumed: there is none, or it was started with other options.
     """
-    own = ("command", "program", "out", "resume")
+    own = ("command", "program", "out", "resume", "on_trouble")
     given = {k: v for k, v in vars(args).items() if v is not None and k not in own}
     if "targets" in given:
         given["targets"] = _whole_path(given["data"], given["targets"])
@@ -302,6 +302,13 @@ def _add_train_options(option):
         "without a test split, a tenth scores and is not trained on",
     )
     option("--resume", action="store_true", help="continue the run in --out")
+    option(
+        "--on-trouble",
+        choices=("warn", "stop", "roll-back"),
+        default="warn",
+        help="what to do when the training diverges or collapses, or the discriminator wins "
+        "outright; default: warn",
+    )
 
 
 def _add_generate_options(option):

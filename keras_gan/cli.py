@@ -32,6 +32,7 @@ from keras_gan.outputs import write_images
 from keras_gan.presets import memory
 from keras_gan.progress import TimeLeft
 from keras_gan.runs import Run, Stopped
+from keras_gan.watch import Watch
 
 SCORED = 10_000  # Held-out images for `train --score`, at most.
 
@@ -121,7 +122,7 @@ def train(args: Namespace) -> None:
             return
         shape = "×".join(map(str, gan.sample_shape))
         print(f"Training {args.variant} on {options['num_images']} images of {shape}.", flush=True)
-        _fit(gan, run, batches, held_out, options)
+        _fit(gan, run, batches, held_out, options, Watch(args.on_trouble.replace("-", "_")))
     print(f"Trained {args.variant}: {epochs} epochs, samples in {folder / 'samples.png'}")
     _print_next_steps(args, epochs, gan)
 
@@ -247,7 +248,7 @@ def _settings(gan):
     return {k: v for k, v in settings.items() if k not in ("generator", "discriminator")}
 
 
-def _fit(gan: GAN, run: Run, batches, held_out, options):
+def _fit(gan: GAN, run: Run, batches, held_out, options, watch: Watch):
     epochs, recipe = options["epochs"], presets.get_recipe(options["variant"])
     decay = [LinearDecay(recipe.decay)] if recipe.decay else []
     progress = TimeLeft(run.folder / "samples.png")
@@ -256,7 +257,7 @@ def _fit(gan: GAN, run: Run, batches, held_out, options):
             batches,
             epochs=epochs,
             validation_data=held_out,
-            callbacks=[*decay, run, progress],
+            callbacks=[*decay, watch, run, progress],
             verbose=0,
         )
     except KeyboardInterrupt as error:
@@ -277,6 +278,12 @@ def _fit(gan: GAN, run: Run, batches, held_out, options):
         raise CommandError(
             f"training stopped: the losses were no longer finite in epoch {run.failed_epoch}; "
             f"{run.folder} contains the {run.failed_epoch - 1} epochs before it.",
+            1,
+        )
+    if len(run.rows) < epochs:
+        raise CommandError(
+            f"training stopped: {watch.troubles[-1]}; {run.folder} contains {len(run.rows)} "
+            "epochs. Lower the learning rates, or try another variant.",
             1,
         )
 

@@ -21,7 +21,6 @@ from keras_gan.locks import locked
 
 Logs = dict[str, Any] | None
 MINUTES = 5.0  # Between two states in an epoch.
-CHECK_SECONDS = 10.0  # Between two looks at the losses in an epoch.
 
 
 class Stopped(KeyboardInterrupt):
@@ -210,7 +209,7 @@ class Run(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch, self._start = epoch, time.perf_counter()
-        self._saved = self._checked = time.monotonic()
+        self._saved = time.monotonic()
         if self._loaded is not None:
             self._show_history()
             self.model.compilation = self.facts["compilation"]
@@ -248,19 +247,17 @@ class Run(keras.callbacks.Callback):
                 self._save(self._epoch, step, begun=True)
             if self.stop:
                 raise Stopped(self.stop)
-        elif now - self._checked >= CHECK_SECONDS:
-            self._finite()
 
     def _finite(self) -> bool:
-        """Returns whether the losses of the epoch so far are finite; ends the training if not."""
-        self._checked, gan = time.monotonic(), self.model
-        finite = bool(np.isfinite(_number(gan.step_means.totals)).all())
-        gan.stop_training |= not finite
-        return finite
+        """Returns whether the losses of the epoch so far are finite."""
+        return bool(np.isfinite(_number(self.model.step_means.totals)).all())
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = {name: float(value) for name, value in (logs or {}).items()}
-        if not all(map(math.isfinite, logs.values())):
+        if self._finite():  # Logs are not, where a `Watch` has rolled back at the epoch's end.
+            means = self.model.step_means.names
+            logs = {n: v for n, v in logs.items() if math.isfinite(v) or n not in means}
+        if not (self._finite() and all(map(math.isfinite, logs.values()))):
             self.failed_epoch = epoch + 1
             self.model.stop_training = True
             return

@@ -18,6 +18,7 @@ from keras_gan.callbacks import LinearDecay
 from keras_gan.images import image_grid, save_image
 from keras_gan.locks import locked
 from keras_gan.runs import Run, Stopped
+from keras_gan.watch import Watch
 
 once = pytest.mark.once
 
@@ -291,14 +292,27 @@ def test_one_process_at_a_time(run):
 
 
 @once
-def test_losses_that_are_not_finite_end_an_epoch_early(tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_gan.runs.CHECK_SECONDS", 0.0)
+def test_an_epoch_whose_losses_are_not_finite_is_not_saved(tmp_path, monkeypatch):
     update = GAN._update_generator
     monkeypatch.setattr(GAN, "_update_generator", lambda *a: [update(*a)[0] * float("nan")])
     gan, run = small_gan(), Run(tmp_path)
-    gan.fit(points(400), batch_size=4, callbacks=[run], verbose=0)
-    assert run.failed_epoch == 1 and int(gan.optimizer.iterations) < 50
+    gan.fit(points(400), batch_size=4, callbacks=[run, Watch(every=10)], verbose=0)
+    assert run.failed_epoch == 1 and int(gan.optimizer.iterations) < 50  # The watch ended it.
     assert [path.name for path in tmp_path.glob("state_*")] == ["state_0000_000000.state"]
+
+
+@once
+def test_a_run_that_was_rolled_back_continues(tmp_path):
+    class Spoils(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.generator.layers[0].bias.assign(4 * [np.nan])
+
+    gan, run = small_gan(), Run(tmp_path)
+    watch = Watch("roll_back", every=2)
+    with pytest.warns(UserWarning, match="back to the last good state"):
+        gan.fit(points(16), batch_size=4, epochs=3, callbacks=[Spoils(), watch, run], verbose=0)
+    assert len(run.rows) == 3 and run.failed_epoch is None
 
 
 @once
