@@ -33,8 +33,6 @@ def resumable(fit):
         run = run_of(callbacks)
         if run is None or not self.compiled or not engine.TRAINS:
             return fit(self, *args, callbacks=callbacks, **options)
-        if keras.backend.backend() == "torch" and self.devices > 1:
-            raise ValueError("A Run keeps the training of one process; leave it out with several.")
         if options.get("initial_epoch"):
             raise ValueError("A Run knows the epoch to start from; leave initial_epoch out.")
         with run.opened(self):

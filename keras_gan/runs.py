@@ -111,7 +111,8 @@ class Run(keras.callbacks.Callback):
         if self._open:
             yield
             return
-        with locked(self.folder):
+        # Of several processes that train together, the first one writes.
+        with locked(self.folder) if gan.leads else contextlib.nullcontext():
             self.set_model(gan)
             try:
                 self._open = True
@@ -131,8 +132,9 @@ class Run(keras.callbacks.Callback):
         return self.facts["step"]
 
     def _restore(self, gan) -> None:
-        for leftover in self.folder.rglob(f"{WRITING}*"):  # From a process that was killed.
-            shutil.rmtree(leftover, ignore_errors=True)
+        if gan.leads:
+            for leftover in self.folder.rglob(f"{WRITING}*"):  # From a process that was killed.
+                shutil.rmtree(leftover, ignore_errors=True)
         self._last, self._loaded = self._newest()
         if self._loaded is None:
             return
@@ -263,11 +265,12 @@ class Run(keras.callbacks.Callback):
             return
         seconds = round(time.perf_counter() - self._start, 3)
         self.rows.append({"epoch": epoch + 1, **logs, "seconds": seconds})
-        random = states.random_states()
-        self.grid.set_model(self.model)
-        self.grid.on_epoch_end(epoch)
-        self._save_presets()
-        states.set_random_states(random)  # Saving builds networks, which draw seeds.
+        if self.model.leads:
+            random = states.random_states()
+            self.grid.set_model(self.model)
+            self.grid.on_epoch_end(epoch)
+            self._save_presets()
+            states.set_random_states(random)  # Saving builds networks, which draw seeds.
         # This comes last: the epoch counts as done once the state is there.
         self._save(epoch + 1, 0, begun=False)
         self.stepping = False
@@ -314,6 +317,9 @@ class Run(keras.callbacks.Callback):
             begun: Whether the callbacks' `on_epoch_begin` of that epoch has been called.
         """
         gan = self.model
+        self._saved = time.monotonic()
+        if not gan.leads:
+            return
         self.facts |= {
             "epoch": epoch,
             "step": step,
@@ -328,7 +334,7 @@ class Run(keras.callbacks.Callback):
         for other in self._states():
             if other not in (path, self._last):
                 other.unlink()
-        self._last, self._saved = path, time.monotonic()
+        self._last = path
 
     def _states(self) -> list[Path]:
         """Returns the states, the oldest first."""

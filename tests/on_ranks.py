@@ -86,6 +86,25 @@ def decisions():
     return {"epochs": epochs, "writes": os.path.exists(f"log_of_{RANK}.csv")}
 
 
+def resumed():
+    """A run of one epoch, and then of three: the processes read one state, and one writes."""
+    epochs = []
+    for total in (1, 3):
+        gan = mlp_gan(ema_momentum=0.9)
+        gan.compile()
+        run = keras_gan.runs.Run("run")
+        gan.fit(points(64), batch_size=16, epochs=total, callbacks=[run], verbose=0)
+        epochs.append(len(run.rows))
+    weights = [float(w.sum()) for w in gan.get_weights()]
+    drawn = np.asarray(engine.normal((2, 2), gan.noise)).tolist()
+    return {
+        "epochs": epochs,
+        "weights": weights,
+        "drawn": drawn,
+        "updates": int(gan.optimizer.iterations),
+    }
+
+
 def errors():
     gan = mlp_gan()
     gan.compile()

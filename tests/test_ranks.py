@@ -73,6 +73,13 @@ def test_one_decision_to_stop_and_one_writer(tmp_path):
     assert one == {"epochs": 2, "writes": True} and two == {"epochs": 2, "writes": False}
 
 
+def test_a_run_is_resumed_by_all_processes(tmp_path):
+    one, two = run("resumed", 2, tmp_path)
+    assert one["epochs"] == two["epochs"] == [1, 3] and one["updates"] == two["updates"] == 12
+    assert one["weights"] == two["weights"] and one["drawn"] != two["drawn"]
+    assert (tmp_path / "run" / "metadata.json").is_file()
+
+
 def test_errors_come_in_all_processes(tmp_path):
     one, two = run("errors", 2, tmp_path)
     for report in (one, two):

@@ -192,5 +192,8 @@ class SameOnAllRanks(keras.callbacks.Callback):
         sums = [float(value.double().sum()) for value in values if value.is_floating_point()]
         check_same(sums, "The weights of the processes are no longer the same")
 
+    def on_train_end(self, logs=None):
+        dist.barrier()  # What the first rank has written is there when `fit` returns in any.
+
     def _variables(self):
         return self.model.variables + self.model.optimizer.variables
