@@ -119,11 +119,10 @@ class Fitting(keras.Model):
         seeded = Seeded(self, x)
         if seeded.loader is not None:
             shuffle = False  # They shuffle the samples; Keras would shuffle the batches as well.
-        from_array = getattr(x, "is_array", False)
-        if engine.loader and from_array and not is_on_disk(x.samples):
-            x = engine.loader(x)
-        elif batches.with_data(self.condition) and not from_array and not self.condition.is_image:
+        if batches.with_data(self.condition) and not self.condition.is_image:
             x = watched(x, self.condition)  # Of loaders, only the first batch was looked at.
+        if engine.loader and getattr(x, "is_array", False) and not is_on_disk(x.samples):
+            x = engine.loader(x)
         callbacks = adapt_callbacks(callbacks, kwargs.get("verbose", "auto"))
         return super().fit(
             x, epochs=epochs, shuffle=shuffle, callbacks=[seeded, *callbacks],
@@ -171,9 +170,7 @@ class Fitting(keras.Model):
 
     def _rows(self, dataset, batch_size: int | None, steps: int | None = None, *, shuffle: bool):
         """Returns the batches of a `datasets.Dataset`, in an order of their own."""
-        conditional = self.shapes.generator_condition is not None
-        computed = self.condition is not None and self.condition.computed
-        rows = Rows(dataset, self.sample_shape, conditional and not computed)
+        rows = Rows(dataset, self.sample_shape, batches.with_data(self.condition))
         return SeededBatches(rows, batch_size or 64, steps, self._data_seed(), shuffle=shuffle)
 
     def _checked(self, x, y=None, steps: int = 1):
