@@ -119,10 +119,11 @@ class Fitting(keras.Model):
         seeded = Seeded(self, x)
         if seeded.loader is not None:
             shuffle = False  # They shuffle the samples; Keras would shuffle the batches as well.
-        if batches.with_data(self.condition) and not self.condition.is_image:
-            x = watched(x, self.condition)  # Of loaders, only the first batch was looked at.
-        if engine.loader and getattr(x, "is_array", False) and not is_on_disk(x.samples):
+        from_array = getattr(x, "is_array", False)
+        if engine.loader and from_array and not is_on_disk(x.samples):
             x = engine.loader(x)
+        elif batches.with_data(self.condition) and not from_array and not self.condition.is_image:
+            x = watched(x, self.condition)  # Of loaders, only the first batch was looked at.
         callbacks = adapt_callbacks(callbacks, kwargs.get("verbose", "auto"))
         return super().fit(
             x, epochs=epochs, shuffle=shuffle, callbacks=[seeded, *callbacks],

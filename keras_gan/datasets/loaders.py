@@ -121,9 +121,6 @@ def watched(loader: Any, condition: Any) -> Any:
         loader: Batches of samples and conditions.
         condition: A `keras_gan.conditions.Condition` that comes with the data.
     """
-    if getattr(loader, "is_array", False):  # `SeededBatches` of an array has all conditions.
-        condition.check(loader.condition)
-        return loader
     look = partial(_looked_at, condition.check)
     if hasattr(loader, "collate_fn"):  # A torch DataLoader
         loader = copy.copy(loader)
