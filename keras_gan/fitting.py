@@ -185,9 +185,7 @@ class Fitting:
 
     def _rows(self, dataset, batch_size: int | None, steps: int | None = None, *, shuffle: bool):
         """Returns the batches of a `datasets.Dataset`, in an order of their own."""
-        conditional = self.shapes.generator_condition is not None
-        computed = self.condition is not None and self.condition.computed
-        rows = Rows(dataset, self.sample_shape, conditional and not computed)
+        rows = Rows(dataset, self.sample_shape, batches.with_data(self.condition))
         return SeededBatches(rows, batch_size or 64, steps, self._data_seed(), shuffle=shuffle)
 
     def _checked(self, x, y=None, steps: int = 1):

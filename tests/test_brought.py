@@ -22,7 +22,7 @@ from PIL import Image
 import keras_gan
 from keras_gan import GAN, engine, networks
 from keras_gan.conditions import Labels, Vector
-from keras_gan.datasets.batches import held_out
+from keras_gan.datasets.batches import SeededBatches, held_out
 from keras_gan.datasets.loaders import watched
 from keras_gan.files import content_key
 from keras_gan.values import Values
@@ -291,6 +291,14 @@ def test_labels_of_later_batches_that_do_not_exist(loader):
     if loader != "tf.data":
         with pytest.raises(ValueError, match="Labels are whole numbers 0…2"):
             gan.evaluate(LOADERS[loader](bad), verbose=0)
+
+
+@once
+def test_labels_of_batches_in_an_order_of_their_own():
+    x, y = points(8), np.array([0, 1, 2, 0, 1, 2, 0, 3])
+    gan = conditional_gan(Labels(3))
+    with pytest.raises(ValueError, match="Labels are whole numbers 0…2"):
+        gan.fit(SeededBatches(x, 2, shuffle=False, condition=y), verbose=0)
 
 
 @once

@@ -214,6 +214,8 @@ def checked(x, values: Values, steps: int = 1, y=None, condition=None):
     if first is None:
         raise ValueError("There are no samples in the data: it gives no batch.")
     samples, second = as_batch(first, conditional=True)
+    if second is not None and with_data(condition) and getattr(x, "is_array", False):
+        condition.check(x.condition)  # `SeededBatches` of an array knows all of them.
     if not with_data(condition):
         _refuse_pairs(second, values.shape)
         second = None

@@ -258,7 +258,8 @@ class Trainer(WithoutDynamo):
                         torch_ranks.check_batch(self._batch(data))
                         checked = True
                     if overridden:
-                        logs = self.train_step(data)
+                        # As Keras does: tensors, where the user's code runs.
+                        logs = self.train_step(keras.tree.map_structure(_moved, data))
                     else:
                         logs = step(_on_device(self._batch(data)))
             return logs
