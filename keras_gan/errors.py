@@ -36,7 +36,7 @@ def check_samples(samples: Any, sample_shape: tuple[int | None, ...]) -> None:
     Raises:
         ValueError: If there are no samples, if their shape is another one, if they contain NaN or
             infinity, or if float images are out of range.
-        TypeError: If images are neither uint8 nor floats.
+        TypeError: If images are neither uint8 nor floats, or other samples are no numbers.
 
     Example:
 
@@ -51,6 +51,8 @@ Resize the data, or build networks for its shape.
     if "float" not in dtype:
         if images and dtype != "uint8":
             raise TypeError(f"Images are uint8 in 0…255 or floats in −1…1; got {dtype}.")
+        if not dtype.startswith(("int", "uint", "bool")):
+            raise TypeError(f"Samples are numbers; got {dtype}.")
         return
     low, high = _extremes(samples)
     if not np.isfinite([low, high]).all():

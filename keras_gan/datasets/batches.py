@@ -228,9 +228,9 @@ def checked(x, sample_shape: tuple, steps: int = 1, y=None, condition=None):
     """
     if x is None:
         raise ValueError("There are no samples: x is None.")
-    if isinstance(x, (str, int, float)):
-        kind = type(x).__name__
-        raise TypeError(f"Samples come as an array or a loader of batches; got {kind} {x!r}.")
+    if isinstance(x, (str, int, float, dict)):
+        got = f"{type(x).__name__} {str(x)[:80]!r}"
+        raise TypeError(f"Samples come as an array or a loader of batches; got {got}.")
     if isinstance(x, (list, tuple)):
         x = np.asarray(x)
     if hasattr(x, "shape"):
@@ -304,7 +304,7 @@ def _refuse_pairs(second, sample_shape: tuple) -> None:
 
 def first_batch(x, y) -> tuple[Any, Batch]:
     """Returns samples, or a loader with all of them, and their first batch; an array is one."""
-    known = x is None or isinstance(x, (str, int, float, list, tuple)) or hasattr(x, "shape")
+    known = x is None or isinstance(x, (str, int, float, dict, list, tuple)) or hasattr(x, "shape")
     if known or y is not None:
         return x, Batch(x, y)
     first, x = peeked(x, conditional=True)
