@@ -70,7 +70,19 @@ def _run(argv):
 
 
 def _print_error(message):
-    print(f"keras-gan: {message}", file=sys.stderr)
+    print(f"keras-gan: {printable(str(message))}", file=sys.stderr)
+
+
+def printable(text: str, longest: int = 600) -> str:
+    r"""Returns a text without what would control a terminal, and with its middle left out if long.
+
+    Names and metadata of presets come from strangers.
+
+    >>> printable("\x1b[2Jblank")
+    '\\x1b[2Jblank'
+    """
+    text = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    return text if len(text) <= longest else f"{text[: longest - 200]} … {text[-190:]}"
 
 
 def _program():

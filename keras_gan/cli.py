@@ -23,7 +23,7 @@ from keras_gan.callbacks import LinearDecay
 from keras_gan.conditions import Images, Labels
 from keras_gan.datasets.batches import Batch, SeededBatches
 from keras_gan.datasets.splitting import opened, without_scored
-from keras_gan.engine.keras_internals import set_random_seed
+from keras_gan.engine.keras_internals import set_random_seed, without_tensorflow
 from keras_gan.files import content_key, replacing
 from keras_gan.gan import GAN
 from keras_gan.images import check_grid, class_grid, image_grid, sample_grid, save_image
@@ -33,6 +33,7 @@ from keras_gan.presets import memory
 from keras_gan.progress import TimeLeft
 from keras_gan.runs import Run, Stopped
 from keras_gan.watch import Watch
+from keras_gan_cli import printable
 
 SCORED = 10_000  # Held-out images for `train --score`, at most.
 
@@ -244,7 +245,8 @@ def _data_facts(options, images, shape):
 
 def _settings(gan):
     """Returns the model's and the optimizers' settings, without the networks' layers."""
-    settings = gan.get_config() | gan.get_compile_config()
+    with without_tensorflow():
+        settings = gan.get_config() | gan.get_compile_config()
     return {k: v for k, v in settings.items() if k not in ("generator", "discriminator")}
 
 
@@ -464,8 +466,8 @@ def _open(preset, load_weights=True):
 def _print_table(rows, indent=0):
     for name, value in rows.items():
         if isinstance(value, dict):
-            print(f"{'':{indent}}{name}")
+            print(f"{'':{indent}}{printable(name)}")
             _print_table(value, indent + 2)
         else:
-            value = f"{value:.5g}" if isinstance(value, float) else value
-            print(f"{'':{indent}}{name:<24}{value}")
+            value = f"{value:.5g}" if isinstance(value, float) else str(value)
+            print(f"{'':{indent}}{printable(name):<24}{printable(value, 10_000)}")

@@ -67,7 +67,8 @@ def limited(seconds=60):
 
 def assert_sentence(message):
     """One or two sentences on one line."""
-    assert message and "\n" not in message and "Traceback" not in message, message
+    assert message, "there is no message"
+    assert "\n" not in message and "Traceback" not in message, message
     assert len(re.findall(r"[.;?] (?=[A-Z])", message)) <= 3, message
     assert len(message) < 700, message
 
@@ -75,10 +76,19 @@ def assert_sentence(message):
 # Training.
 
 SHAPES = [(2,), (3, 2), (8, 8, 1), (8, 8, 3), (2, 2, 2, 1)]
-DTYPES = ["uint8", "int8", "uint16", "int64", "float16", "float32", "float64", "bool"]
+DTYPES = [
+    *["uint8", "float32"] * 6,
+    "int8",
+    "uint16",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+    "bool",
+]
 DTYPES += ["complex64", "object", "U3", "datetime64[s]"]
-RANGES = [(-1, 1), (0, 1), (0, 255), (-3, 3), (-1e30, 1e30), (0, 0)]
-WHOLE = st.sampled_from([None, 1, 2, 3, 7, 0, -1, 2.5, "x", True, 10**12])
+RANGES = [*[(-1, 1)] * 4, (0, 1), (0, 255), (-3, 3), (-1e30, 1e30), (0, 0)]
+WHOLE = st.sampled_from([*[None, 2, 3, 7] * 4, 1, 0, -1, 2.5, "x", True, 10**12])
 LOADERS = ["array", "list", "tuple", "dict", "generator", "batches", "dataset", "torch", "scalar"]
 
 
@@ -138,7 +148,7 @@ def loaded(array, how):
 
 @st.composite
 def samples(draw, shape):
-    size = draw(st.integers(0, 9))
+    size = draw(st.integers(0, 9)) or draw(st.integers(0, 9))
     wrong = [(), shape[1:], (*shape, 1), (*shape[:-1], shape[-1] + 1), shape[::-1]]
     shape = draw(st.sampled_from([shape] * 12 + wrong))
     low, high = draw(st.sampled_from(RANGES))
@@ -162,17 +172,17 @@ def trainings(draw):
             {},
             optional={
                 "batch_size": WHOLE,
-                "steps_per_epoch": st.sampled_from([None, 1, 2, 0, -1, "x"]),
+                "steps_per_epoch": st.sampled_from([*[None, 1, 2] * 3, 0, -1, "x"]),
                 "validation_data": samples(shape),
                 "shuffle": st.booleans(),
-                "epochs": st.sampled_from([1, 2, 0, -1, "x", 1.5]),
+                "epochs": st.sampled_from([*[1, 2] * 4, 0, -1, "x", 1.5]),
                 "y": st.sampled_from(
-                    [None, "labels", np.arange(9) % 3, ["a"] * 9, np.eye(3), array, 5]
+                    [None] * 9 + [np.arange(9) % 3, ["a"] * 9, np.eye(3), array, 5]
                 ),
             },
         )
     )
-    if isinstance(options.get("y"), str) or (labels and draw(st.booleans())):
+    if labels and draw(st.integers(0, 4)):
         options["y"] = np.arange(len(array)) % 3
     return model, array, draw(st.sampled_from(LOADERS + ["array"] * 6)), options
 
@@ -226,24 +236,54 @@ def place(tmp_path_factory):
 
 PATHS = ["photos", "classes", "run", "empty", "file.txt", "missing", "photos/00.png", "new/folder"]
 ODD = ["", " ", "\0", "x" * 300, "x" * 5000, "..", "~nobody", "/dev/null", "é\n😀", "-", "--", "%s"]
-COUNTS = ["1", "2", "3", "24", "0", "-1", "1.5", "nan", "x", "", "²", "٣", "9" * 5000, "0x10"]
-PRESETS = ["run"] * 6 + ["tiny", "vanilla_fashion_mnist", "hf://x", "http://x", "https://[", "zip"]
+COUNTS = [
+    *["1", "2", "3", "24"] * 6,
+    "0",
+    "-1",
+    "1.5",
+    "nan",
+    "x",
+    "",
+    "²",
+    "٣",
+    "9" * 5000,
+    "0x10",
+]
+PRESETS = ["run"] * 40 + ["tiny", "vanilla_fashion_mnist", "hf://x", "http://x", "https://[", "zip"]
 # Counts that would be right, and take for ever, are left out.
 OPTIONS = {
-    "--backend": ["torch", "jax", "numpy", "x", ""],
+    "--backend": [*["torch"] * 6, "jax", "numpy", "x", ""],
     "--batch-size": [*COUNTS, "4294967295"],
-    "--class": ["a", "0", "x", ""],
+    "--class": ["a", "0"],
     "--condition": ["labels", "masked", "downscaled:4", "downscaled:0", "x", "grayscale"],
-    "--data": [*["photos"] * 8, *PATHS, *ODD, "fashion_mnist", "fashion_mnist_10k"],
+    "--data": [
+        *["photos"] * 40,
+        *["classes"] * 9,
+        *PATHS,
+        *ODD,
+        "fashion_mnist",
+        "fashion_mnist_10k",
+    ],
     "--epochs": COUNTS,
     "--extractor": ["inception.pth", "x.keras", "file.txt", *ODD],
-    "--image-size": [*["8"] * 4, "8x9", "x", "0", "1000000", "8x", "4000", "8x8x8", "9" * 99, "-8"],
+    "--image-size": [
+        *["8"] * 20,
+        "8x9",
+        "x",
+        "0",
+        "1000000",
+        "8x",
+        "4000",
+        "8x8x8",
+        "9" * 99,
+        "-8",
+    ],
     "--mask": PATHS,
     "--num": COUNTS,
     "--num-images": COUNTS,
     "--out": [*PATHS, *ODD, "x.png", "x.npy", "x.jpg", "photos/00.png/x"],
     "--per-class": COUNTS,
-    "--precision": ["float32", "mixed_bfloat16", "float16", "x"],
+    "--precision": ["float32", "mixed_bfloat16", "x"],
     "--seed": [*COUNTS, "2147483648", "4294967295", "4294967296"],
     "--seeds": COUNTS,
     "--steps-per-epoch": COUNTS,
@@ -259,11 +299,11 @@ OF_COMMAND = {
 }
 GIVEN = {
     "train": lambda draw: [
-        draw(st.sampled_from(["tiny"] * 6 + ["vanila", "cgan", "pix2pix", "", "\0"])),
+        draw(st.sampled_from(["tiny"] * 20 + ["vanila", "cgan", "pix2pix", "", "\0"])),
         *("--data", draw(st.sampled_from(OPTIONS["--data"]))),
-        *("--epochs", draw(st.sampled_from(["1", "1", "2", "0"]))),
+        *("--epochs", draw(st.sampled_from(["1", "1", "1", "2", "0"]))),
         *draw(st.sampled_from([[], ["--score"], ["--resume"], ["--resume", "--out", "run"]])),
-        *draw(st.sampled_from([["--image-size", "8"], []])),
+        *["--image-size", "8"],
     ],
     "translate": lambda draw: [draw(st.sampled_from(PATHS)), "--out", "new"],
     "evaluate": lambda draw: (

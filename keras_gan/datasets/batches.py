@@ -200,9 +200,9 @@ def checked(x, values: Values, steps: int = 1, y=None, condition=None):
     """
     if x is None:
         raise ValueError("There are no samples: x is None.")
-    if isinstance(x, (str, int, float)):
-        kind = type(x).__name__
-        raise TypeError(f"Samples come as an array or a loader of batches; got {kind} {x!r}.")
+    if isinstance(x, (str, int, float, dict)):
+        got = f"{type(x).__name__} {str(x)[:80]!r}"
+        raise TypeError(f"Samples come as an array or a loader of batches; got {got}.")
     x = as_array(x)
     if hasattr(x, "shape"):
         return x, _checked_pair(x, y, values, condition)

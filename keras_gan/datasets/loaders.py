@@ -41,7 +41,7 @@ def as_batch(data, conditional: bool = False) -> Batch:
 
 def first_batch(x, y) -> tuple[Any, Batch]:
     """Returns samples, or a loader with all of them, and their first batch; an array is one."""
-    known = x is None or isinstance(x, (str, int, float)) or hasattr(x, "shape")
+    known = x is None or isinstance(x, (str, int, float, dict)) or hasattr(x, "shape")
     if known or y is not None:
         return x, Batch(x, y)
     first, x = peeked(x, conditional=True)
