@@ -18,19 +18,14 @@ class Loop:
         self.d = description
         parts = {"generator": description.generator, "discriminator": description.discriminator}
         self.settings = {
-            name: [(p.kind, p.settings) for p in network] for name, network in parts.items()
+            name: [(p.kind, p.settings, p.inputs) for p in network]
+            for name, network in parts.items()
         }
         params, stats = {}, {}
         for name, network in parts.items():
-            norms = [p.kind == "batch_norm" for p in network]
-            params[name] = [
-                [jnp.asarray(w) for w in (p.weights[:2] if norm else p.weights)]
-                for p, norm in zip(network, norms, strict=True)
-            ]
-            stats[name] = [
-                [jnp.asarray(w) for w in p.weights[2:]] if norm else []
-                for p, norm in zip(network, norms, strict=True)
-            ]
+            split = [_trained(p) for p in network]
+            params[name] = [[jnp.asarray(w) for w in trained] for trained, _ in split]
+            stats[name] = [[jnp.asarray(w) for w in others] for _, others in split]
         moments = {
             name: (0, jax.tree.map(jnp.zeros_like, p), jax.tree.map(jnp.zeros_like, p))
             for name, p in params.items()
@@ -68,7 +63,12 @@ class Loop:
         key, *keys = jax.random.split(key, 4)
         z = self.normal(keys[0], (real.shape[0], *self.d.latent_shape))
         grad = jax.value_and_grad(self._g_loss, has_aux=True)
-        (g_loss, stats), grads = grad(params["generator"], params, stats, z, keys[1:])
+        real_logits = None
+        if self.d.loss == "relativistic":
+            real_logits, _ = self.apply(
+                "discriminator", params["discriminator"], stats, real[:, 0], keys[1]
+            )
+        (g_loss, stats), grads = grad(params["generator"], params, stats, real_logits, z, keys[1:])
         params, moments = self._update("generator", params, moments, grads)
         if self.d.ema_momentum:
             average = jax.tree.map(
@@ -80,15 +80,23 @@ class Loop:
 
     def _d_loss(self, d_params, stats, real, fake, keys):
         run = partial(self.apply, "discriminator", d_params)
-        real_logits, s = run(stats, real, keys[0])
+
+        def judged(stats, x, key, gamma):
+            """Returns logits, statistics and the term of their slope, from one pass."""
+            if not gamma:
+                return *run(stats, x, key), 0.0
+
+            def total(x):
+                logits, s = run(stats, x, key)
+                return logits.sum(), (logits, s)
+
+            (_, (logits, s)), slope = jax.value_and_grad(total, has_aux=True)(x)
+            return logits, s, gamma / 2 * (slope**2).sum((1, 2, 3)).mean()
+
+        real_logits, s, r1 = judged(stats, real, keys[0], self.d.r1)
         stats = stats | {"discriminator": s}
-        fake_logits, s = run(stats, fake, keys[1])
-        if self.d.loss == "non_saturating":
-            loss = jax.nn.softplus(-real_logits).mean() + jax.nn.softplus(fake_logits).mean()
-        elif self.d.loss == "least_squares":
-            loss = 0.5 * (((real_logits - 1) ** 2).mean() + (fake_logits**2).mean())
-        else:
-            loss = fake_logits.mean() - real_logits.mean()
+        fake_logits, s, r2 = judged(stats, fake, keys[1], self.d.r2)
+        loss = _d_side(self.d.loss, real_logits, fake_logits) + r1 + r2
         if self.d.penalty:
             epsilon = self.uniform(keys[2], (real.shape[0], 1, 1, 1))
             mixed = epsilon * real + (1 - epsilon) * fake
@@ -97,15 +105,10 @@ class Loop:
             loss += self.d.penalty * ((norm - 1) ** 2).mean()
         return loss, s
 
-    def _g_loss(self, g_params, params, stats, z, keys):
+    def _g_loss(self, g_params, params, stats, real_logits, z, keys):
         fake, g_stats = self.apply("generator", g_params, stats, z, keys[0])
         logits, d_stats = self.apply("discriminator", params["discriminator"], stats, fake, keys[1])
-        if self.d.loss == "non_saturating":
-            loss = jax.nn.softplus(-logits).mean()
-        elif self.d.loss == "least_squares":
-            loss = 0.5 * ((logits - 1) ** 2).mean()
-        else:
-            loss = -logits.mean()
+        loss = _g_side(self.d.loss, real_logits, logits)
         return loss, {"generator": g_stats, "discriminator": d_stats}
 
     def _update(self, name, params, moments, grads):
@@ -127,15 +130,54 @@ class Loop:
         return jax.random.uniform(key, shape)
 
     def apply(self, name, params, stats, x, key):
-        new_stats = []
-        for (kind, settings), w, s in zip(self.settings[name], params, stats[name], strict=True):
+        values, new_stats = [x], []
+        for (kind, settings, places), w, s in zip(
+            self.settings[name], params, stats[name], strict=True
+        ):
             key, own = jax.random.split(key)
+            x, *others = (values[i] for i in places)
             if kind == "batch_norm":
                 x, s = _batch_norm(x, w, s, **settings)
+            elif kind == "add":
+                x = x + others[0]
             else:
+                if "spectral" in settings:
+                    w, s = _spectral(w, s)
                 x = _layer(kind, settings, w, x, own)
+            values.append(x)
             new_stats.append(s)
-        return x, new_stats
+        return values[-1], new_stats
+
+
+def _trained(part):
+    """Returns the weights of a part that learn, and the others."""
+    others = {"batch_norm": 2}.get(part.kind, 1 if "spectral" in part.settings else 0)
+    at = len(part.weights) - others
+    return part.weights[:at], part.weights[at:]
+
+
+def _d_side(loss, real, fake):
+    match loss:
+        case "non_saturating":
+            return jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean()
+        case "least_squares":
+            return 0.5 * (((real - 1) ** 2).mean() + (fake**2).mean())
+        case "hinge":
+            return jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean()
+        case "relativistic":
+            return jax.nn.softplus(fake - real).mean()
+    return fake.mean() - real.mean()
+
+
+def _g_side(loss, real, fake):
+    match loss:
+        case "non_saturating":
+            return jax.nn.softplus(-fake).mean()
+        case "least_squares":
+            return 0.5 * ((fake - 1) ** 2).mean()
+        case "relativistic":
+            return jax.nn.softplus(real - fake).mean()
+    return -fake.mean()
 
 
 def _layer(kind, settings, w, x, key):
@@ -167,6 +209,19 @@ def _layer(kind, settings, w, x, key):
             return x.reshape(x.shape[0], -1)
         case "crop":
             return x[:, : x.shape[1] - settings["bottom"], : x.shape[2] - settings["right"]]
+        case "doubled" if settings["interpolation"] == "nearest":
+            return x.repeat(2, axis=1).repeat(2, axis=2)
+        case "doubled":
+            n, height, width, channels = x.shape
+            return jax.image.resize(x, (n, 2 * height, 2 * width, channels), "bilinear")
+        case "halved":
+            n, height, width, channels = x.shape
+            # An odd side's last row counts once: the mean is of itself.
+            x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            shape = (n, (height + 1) // 2, 2, (width + 1) // 2, 2, channels)
+            return x.reshape(shape).mean((2, 4))
+        case "sum":
+            return x.sum((1, 2))
     raise ValueError(kind)
 
 
@@ -175,6 +230,19 @@ def _batch_norm(x, w, s, momentum, epsilon):
     mean, variance = x.mean(axes), x.var(axes)
     s = [momentum * s[0] + (1 - momentum) * mean, momentum * s[1] + (1 - momentum) * variance]
     return (x - mean) * (lax.rsqrt(variance + epsilon) * w[0]) + w[1], s
+
+
+def _spectral(w, s):
+    """Returns the weights with the kernel divided by its largest singular value, and the vector."""
+    kernel = w[0].reshape(-1, w[0].shape[-1])
+    constant = lax.stop_gradient(kernel)
+    left = _unit(s[0] @ constant.T)
+    right = _unit(left @ constant)
+    return [w[0] / ((left @ kernel) * right).sum(), *w[1:]], [right]
+
+
+def _unit(vector):
+    return vector / jnp.sqrt((vector**2).sum())
 
 
 def feed(images: np.ndarray):

@@ -43,9 +43,10 @@ class Loop:
         return tf.random.uniform(shape)
 
     def apply(self, name, x):
+        values = [x]
         for layer in self.nets[name]:
-            x = layer(x)
-        return x
+            values.append(layer(*(values[i] for i in layer.inputs)))
+        return values[-1]
 
     def _step(self, images):
         real = tf.cast(images, "float32") / 127.5 - 1.0
@@ -59,22 +60,32 @@ class Loop:
             self._update("discriminator", tape, loss)
             losses.append(loss)
         latents = self.normal((size, *self.d.latent_shape))
+        real_logits = None
+        if self.d.loss == "relativistic":
+            real_logits = self.apply("discriminator", real[:, 0])
         with tf.GradientTape() as tape:
-            g_loss = self._g_loss(self.apply("discriminator", self.apply("generator", latents)))
+            fake_logits = self.apply("discriminator", self.apply("generator", latents))
+            g_loss = self._g_loss(real_logits, fake_logits)
         self._update("generator", tape, g_loss)
         for average, weight in self.averages:
             average.assign(weight + self.d.ema_momentum * (average - weight))
         return tf.add_n(losses) / steps, g_loss
 
     def _d_loss(self, real, fake):
-        real_logits = self.apply("discriminator", real)
-        fake_logits = self.apply("discriminator", fake)
+        real_logits, r1 = self._judged(real, self.d.r1)
+        fake_logits, r2 = self._judged(fake, self.d.r2)
         mean = tf.reduce_mean
-        if self.d.loss == "non_saturating":
-            return mean(tf.nn.softplus(-real_logits)) + mean(tf.nn.softplus(fake_logits))
-        if self.d.loss == "least_squares":
-            return 0.5 * (mean(tf.square(real_logits - 1)) + mean(tf.square(fake_logits)))
-        loss = mean(fake_logits) - mean(real_logits)
+        match self.d.loss:
+            case "non_saturating":
+                loss = mean(tf.nn.softplus(-real_logits)) + mean(tf.nn.softplus(fake_logits))
+            case "least_squares":
+                loss = 0.5 * (mean(tf.square(real_logits - 1)) + mean(tf.square(fake_logits)))
+            case "hinge":
+                loss = mean(tf.nn.relu(1 - real_logits)) + mean(tf.nn.relu(1 + fake_logits))
+            case "relativistic":
+                loss = mean(tf.nn.softplus(fake_logits - real_logits))
+            case _:
+                loss = mean(fake_logits) - mean(real_logits)
         if self.d.penalty:
             epsilon = self.uniform((real.shape[0], 1, 1, 1))
             mixed = epsilon * real + (1 - epsilon) * fake
@@ -84,14 +95,28 @@ class Loop:
             slope = tape.gradient(total, mixed)
             norm = tf.sqrt(tf.reduce_sum(tf.square(slope), (1, 2, 3)) + 1e-12)
             loss += self.d.penalty * mean(tf.square(norm - 1))
-        return loss
+        return loss + r1 + r2
 
-    def _g_loss(self, logits):
-        if self.d.loss == "non_saturating":
-            return tf.reduce_mean(tf.nn.softplus(-logits))
-        if self.d.loss == "least_squares":
-            return 0.5 * tf.reduce_mean(tf.square(logits - 1))
-        return -tf.reduce_mean(logits)
+    def _judged(self, x, gamma):
+        """Returns logits and the term of their slope, from one pass."""
+        if not gamma:
+            return self.apply("discriminator", x), 0.0
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            logits = self.apply("discriminator", x)
+            total = tf.reduce_sum(logits)
+        squares = tf.reduce_sum(tf.square(tape.gradient(total, x)), (1, 2, 3))
+        return logits, gamma / 2 * tf.reduce_mean(squares)
+
+    def _g_loss(self, real, fake):
+        match self.d.loss:
+            case "non_saturating":
+                return tf.reduce_mean(tf.nn.softplus(-fake))
+            case "least_squares":
+                return 0.5 * tf.reduce_mean(tf.square(fake - 1))
+            case "relativistic":
+                return tf.reduce_mean(tf.nn.softplus(real - fake))
+        return -tf.reduce_mean(fake)
 
     def _update(self, name, tape, loss):
         rate, b1, b2, epsilon = self.d.adam[name]
@@ -108,12 +133,17 @@ class Loop:
 
 class _Layer:
     def __init__(self, part):
-        self.kind, self.settings = part.kind, part.settings
+        self.kind, self.settings, self.inputs = part.kind, part.settings, part.inputs
         self.weights = [tf.Variable(w) for w in part.weights]
         self.trainable = self.weights[:2] if part.kind == "batch_norm" else self.weights
+        self.spectral = "spectral" in part.settings
+        if self.spectral:
+            *self.trainable, self.vector = self.weights
 
-    def __call__(self, x):
-        settings, w = self.settings, self.weights
+    def __call__(self, x, *others):
+        settings, w = self.settings, self.trainable
+        if self.spectral:
+            w = [self._normalized(w[0]), *w[1:]]
         match self.kind:
             case "dense":
                 return _biased(x @ w[0], w[1:])
@@ -139,7 +169,25 @@ class _Layer:
                 return tf.reshape(x, (x.shape[0], np.prod(x.shape[1:])))
             case "crop":
                 return x[:, : x.shape[1] - settings["bottom"], : x.shape[2] - settings["right"]]
+            case "doubled":
+                size = (2 * x.shape[1], 2 * x.shape[2])
+                return tf.image.resize(x, size, settings["interpolation"])
+            case "halved":
+                return tf.nn.avg_pool2d(x, 2, 2, "SAME")
+            case "sum":
+                return tf.reduce_sum(x, (1, 2))
+            case "add":
+                return x + others[0]
         raise ValueError(self.kind)
+
+    def _normalized(self, kernel):
+        """Returns the kernel divided by its largest singular value, and keeps the vector."""
+        matrix = tf.reshape(kernel, (-1, kernel.shape[-1]))
+        constant = tf.stop_gradient(matrix)
+        left = _unit(tf.matmul(self.vector, constant, transpose_b=True))
+        right = _unit(left @ constant)
+        self.vector.assign(right)
+        return kernel / tf.reduce_sum((left @ matrix) * right)
 
     def _batch_norm(self, x):
         scale, offset, mean, variance = self.weights
@@ -155,3 +203,7 @@ class _Layer:
 
 def _biased(x, bias):
     return x + bias[0] if bias else x
+
+
+def _unit(vector):
+    return vector / tf.norm(vector)

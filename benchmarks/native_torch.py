@@ -7,6 +7,7 @@ rotated networks on rotated images, and pays nothing for padding.
 
 import numpy as np
 import torch
+import torch.nn.utils.parametrize
 from torch import nn
 from torch.nn import functional as F
 
@@ -18,11 +19,11 @@ class Loop:
 
     def __init__(self, description, mode="eager", seed=0, device="cpu"):
         torch.manual_seed(seed)
-        if mode == "compile" and description.penalty:
+        if mode == "compile" and (description.penalty or description.r1 or description.r2):
             raise ValueError("torch.compile refuses double backward (pytorch#91469).")
         self.d, self.device = description, device
-        self.g_net = _network(description.generator).to(device)
-        self.d_net = _network(description.discriminator).to(device)
+        self.g_net = _Network(description.generator).to(device)
+        self.d_net = _Network(description.discriminator).to(device)
         for net in (self.g_net, self.d_net):
             net.to(memory_format=torch.channels_last)
         self.g_opt = self._adam(self.g_net, "generator")
@@ -60,7 +61,11 @@ class Loop:
             losses.append(loss.detach().clone())  # CUDA graphs overwrite their results.
         for p in self.d_net.parameters():
             p.requires_grad_(False)
-        g_loss = self.g_loss(self.normal((len(batch), *self.d.latent_shape)))
+        real_logits = None
+        if self.d.loss == "relativistic":
+            first = real[:, 0].contiguous(memory_format=torch.channels_last)
+            real_logits = self.d_net(first)
+        g_loss = self.g_loss(real_logits, self.normal((len(batch), *self.d.latent_shape)))
         self.g_opt.zero_grad(set_to_none=True)
         g_loss.backward()
         self.g_opt.step()
@@ -79,31 +84,61 @@ class Loop:
         return torch.rand(shape, device=self.device)
 
     def _d_loss(self, real, fake):
-        real_logits, fake_logits = self.d_net(real), self.d_net(fake)
-        if self.d.loss == "non_saturating":
-            return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
-        if self.d.loss == "least_squares":
-            return 0.5 * ((real_logits - 1).square().mean() + fake_logits.square().mean())
-        loss = fake_logits.mean() - real_logits.mean()
+        real_logits, r1 = self._judged(real, self.d.r1)
+        fake_logits, r2 = self._judged(fake, self.d.r2)
+        match self.d.loss:
+            case "non_saturating":
+                loss = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+            case "least_squares":
+                loss = 0.5 * ((real_logits - 1).square().mean() + fake_logits.square().mean())
+            case "hinge":
+                loss = F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
+            case "relativistic":
+                loss = F.softplus(fake_logits - real_logits).mean()
+            case _:
+                loss = fake_logits.mean() - real_logits.mean()
         if self.d.penalty:
             epsilon = self.uniform((len(real), 1, 1, 1))
             mixed = torch.lerp(fake, real, epsilon).requires_grad_()
             (slope,) = torch.autograd.grad(self.d_net(mixed).sum(), mixed, create_graph=True)
             norm = (slope.square().sum((1, 2, 3)) + 1e-12).sqrt()
             loss = loss + self.d.penalty * (norm - 1).square().mean()
-        return loss
+        return loss + r1 + r2
 
-    def _g_loss(self, latents):
-        logits = self.d_net(self.g_net(latents))
-        if self.d.loss == "non_saturating":
-            return F.softplus(-logits).mean()
-        if self.d.loss == "least_squares":
-            return 0.5 * (logits - 1).square().mean()
-        return -logits.mean()
+    def _judged(self, x, gamma):
+        """Returns logits and the term of their slope, from one pass."""
+        if not gamma:
+            return self.d_net(x), 0.0
+        x = x.requires_grad_()
+        logits = self.d_net(x)
+        (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+        return logits, gamma / 2 * slope.square().sum((1, 2, 3)).mean()
+
+    def _g_loss(self, real, latents):
+        fake = self.d_net(self.g_net(latents))
+        match self.d.loss:
+            case "non_saturating":
+                return F.softplus(-fake).mean()
+            case "least_squares":
+                return 0.5 * (fake - 1).square().mean()
+            case "relativistic":
+                return F.softplus(real - fake).mean()
+        return -fake.mean()
 
 
-def _network(parts):
-    return nn.Sequential(*(_layer(part) for part in _turned(parts)))
+class _Network(nn.Module):
+    """Layers, each of which takes earlier results: 0 is the input, 1 that of the first layer."""
+
+    def __init__(self, parts):
+        super().__init__()
+        self.inputs = [part.inputs for part in parts]
+        self.layers = nn.ModuleList(_layer(part) for part in _turned(parts))
+
+    def forward(self, x):
+        values = [x]
+        for layer, places in zip(self.layers, self.inputs, strict=True):
+            values.append(layer(*[values[i] for i in places]))
+        return values[-1]
 
 
 def _turned(parts):
@@ -126,6 +161,10 @@ def _turned(parts):
 
 
 def _layer(part):
+    if "spectral" in part.settings:
+        settings = {name: value for name, value in part.settings.items() if name != "spectral"}
+        inner = _layer(part._replace(settings=settings, weights=part.weights[:-1]))
+        return _spectral(inner, torch.tensor(part.weights[-1].copy()))
     kind, settings, w = part.kind, part.settings, [torch.tensor(x.copy()) for x in part.weights]
     match kind:
         case "dense":
@@ -151,6 +190,14 @@ def _layer(part):
             return _Rows()
         case "crop":
             return _Crop(settings["bottom"], settings["right"])
+        case "doubled":
+            return nn.Upsample(scale_factor=2, mode=settings["interpolation"])
+        case "halved":
+            return _Halved()
+        case "sum":
+            return _Sum()
+        case "add":
+            return _Added()
     raise ValueError(kind)
 
 
@@ -202,6 +249,48 @@ class _EvenSides(nn.Module):
     def forward(self, x):
         height, width = x.shape[2] % 2, x.shape[3] % 2
         return nn.functional.pad(x, (width, 0, height, 0)) if height or width else x
+
+
+class _Halved(nn.Module):
+    """Averages squares of four pixels; of an odd side's first row, of itself."""
+
+    def forward(self, x):
+        height, width = x.shape[2] % 2, x.shape[3] % 2
+        if height or width:
+            x = F.pad(x, (width, 0, height, 0), mode="replicate")
+        return F.avg_pool2d(x, 2)
+
+
+class _Sum(nn.Module):
+    def forward(self, x):
+        return x.sum((2, 3))
+
+
+class _Added(nn.Module):
+    def forward(self, x, other):
+        return x + other
+
+
+def _spectral(layer, vector):
+    """Returns a layer that divides its kernel by the kernel's largest singular value."""
+    inner = layer[-1] if isinstance(layer, nn.Sequential) else layer
+    # A safe registration would call it once, and so make a step of power iteration.
+    nn.utils.parametrize.register_parametrization(inner, "weight", _Normalized(vector), unsafe=True)
+    return layer
+
+
+class _Normalized(nn.Module):
+    def __init__(self, vector):
+        super().__init__()
+        self.register_buffer("vector", vector)
+
+    def forward(self, weight):
+        matrix = weight.flatten(1)  # (out, …): Keras' kernel, transposed.
+        with torch.no_grad():
+            left = F.normalize(self.vector @ matrix, dim=1)
+            right = F.normalize(left @ matrix.T, dim=1)
+            self.vector.copy_(right)
+        return weight / ((right @ matrix) * left).sum()
 
 
 class _Crop(nn.Module):

@@ -84,8 +84,10 @@ LOSSES = {
         lambda real, fake: half_square(real, 1.0) + half_square(fake, 0.0),
         lambda fake: half_square(fake, 1.0),
     ),
-    # The negated estimate of the earth mover's distance; the critic must be kept Lipschitz.
-    # Arjovsky et al. 2017, arXiv:1701.07875, equation 2.
+    # The negated estimate of the earth mover's distance; the critic must be kept Lipschitz: by
+    # `terms.GradientPenalty`, or as in the paper by a `keras.constraints.Constraint` that clips the
+    # kernels and biases of its layers to −0.01…0.01, which holds after every update.
+    # Arjovsky et al. 2017, arXiv:1701.07875, equation 2 and algorithm 1.
     "wasserstein": AdversarialLoss(
         lambda real, fake: mean(fake) - mean(real), lambda fake: -mean(fake)
     ),

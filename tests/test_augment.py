@@ -149,6 +149,34 @@ def test_the_gradient_against_the_references_differences(shape):
         assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
+def test_the_gradient_of_changes_made_with_a_probability():
+    """An image's gradient is that of the changes made to it, and the plain one where none is."""
+    shape, layer = (9, 8, 3), AdaptiveAugment("brightness,contrast,translation")
+    layer.p.assign(0.4)
+    x, slope = images(shape, n=8), images(shape, n=8, seed=1)
+    variable, numbers = keras.Variable(x), Draws(3)
+    _, [gradient] = value_and_gradients(
+        lambda: ops.sum(ops.multiply(layer(variable.value, uniform=numbers), slope)), [variable]
+    )
+    # Before each change's own draws comes whether it is made; translation draws twice.
+    made, drawn = numbers.given[0:5:2], [numbers.given[1], numbers.given[3], *numbers.given[5:]]
+
+    def f(x):
+        x, left = x.astype("float64"), [drawn[:1], drawn[1:2], drawn[2:]]
+        for name, chance, draws in zip(layer.policy.split(","), made, left, strict=True):
+            x = np.where(chance < 0.4, reference(name, x, draws), x)
+        return np.sum(x * slope)
+
+    random = np.random.default_rng(2)
+    for _ in range(4):
+        direction = random.standard_normal(x.shape)
+        expected = (f(x + 0.1 * direction) - f(x - 0.1 * direction)) / 0.2
+        assert np.sum(gradient * direction) == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    untouched = np.all([chance.ravel() >= 0.4 for chance in made], axis=0)
+    assert untouched.any()
+    np.testing.assert_array_equal(gradient[untouched], slope[untouched])
+
+
 # Inside the step.
 
 

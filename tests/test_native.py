@@ -20,12 +20,10 @@ def _constant_noise(shape):
     return np.sin(np.arange(1, n + 1) * 0.7).reshape([int(s) for s in shape]).astype("float32")
 
 
-# Their networks and objectives are not in the native loops.
-LACKING = {"r3gan", "sngan"}
 VARIANTS = [name for name in keras_gan.list_models() if not get_recipe(name).conditions]
 
 
-@pytest.mark.parametrize("name", sorted({*VARIANTS} - LACKING))
+@pytest.mark.parametrize("name", VARIANTS)
 def test_same_losses(name, monkeypatch):
     keras.utils.set_random_seed(0)
     gan = keras_gan.create_model(name, (28, 28, 1))

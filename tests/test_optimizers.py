@@ -1,10 +1,12 @@
 import keras
 import numpy as np
 import pytest
-from conftest import assert_equal, fit, mlp_gan, numpy, points, values
-from keras.optimizers import SGD, Adam
+from conftest import BACKEND, assert_equal, fit, mlp_gan, numpy, points, values
+from keras import layers, ops
+from keras.optimizers import SGD, Adam, RMSprop
 
 import keras_gan
+from keras_gan.networks import SpectralNormalization
 from keras_gan.optimizers import PairedOptimizer
 
 
@@ -164,3 +166,37 @@ def test_a_restored_run_goes_on_as_if_it_had_not_stopped(saved, tmp_path, fixed_
         fit(one, points(8, seed=1), batch_size=4)
     assert_equal(values(copy.weights), values(gan.weights), atol=1e-6)
     assert_equal(values(copy.optimizer), values(gan.optimizer), atol=1e-6)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Clip(keras.constraints.Constraint):
+    """The critic of the original WGAN: all weights within a box (arXiv:1701.07875, algorithm 1)."""
+
+    def __call__(self, w):
+        return ops.clip(w, -0.01, 0.01)
+
+
+@pytest.mark.parametrize("mode", ["eager", "compiled"])
+@pytest.mark.parametrize("optimizer", [RMSprop, Adam])
+def test_constraints_hold_after_every_update(optimizer, mode, uncompiled):
+    clipped = {"kernel_constraint": Clip(), "bias_constraint": Clip()}
+    critic = keras.Sequential(
+        [
+            keras.Input((2,)),
+            layers.Dense(8, "relu", **clipped),
+            SpectralNormalization(layers.Dense(4, **clipped)),
+            layers.Dense(1, **clipped),
+        ]
+    )
+    gan = keras_gan.GAN(mlp_gan().generator, critic, loss="wasserstein", discriminator_steps=2)
+    gan.compile(
+        optimizer(5e-3),
+        optimizer(5e-3),
+        jit_compile=BACKEND == "torch" if mode == "compiled" else False,
+        run_eagerly=mode == "eager",
+    )
+    for _ in range(2):
+        fit(gan, points(8))
+        largest = [np.abs(w).max() for w in values(critic.trainable_variables)]
+        assert max(largest) == pytest.approx(0.01)  # Reached, and no further.
+    assert np.abs(gan.generator.get_weights()[0]).max() > 0.02

@@ -7,7 +7,7 @@ from conftest import assert_equal, fit, numpy, pictures, stateful, value_and_gra
 from keras import layers, ops
 from keras.optimizers import SGD
 
-from keras_gan import GAN
+from keras_gan import GAN, engine
 from keras_gan.networks import SpectralNormalization
 from keras_gan.networks.spectral import largest_singular_value
 
@@ -127,6 +127,40 @@ def test_gradients_against_differences_with_the_vectors_held():
         step[index] = 1e-6
         expected = (f(w + step) - f(w - step)) / 2e-6
         assert gradient[index] == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_the_squared_slope_and_its_derivative_against_differences():
+    """R1 of v·tanh(x W / (uᵀWv)) with constant u and v: the kernel's second order."""
+    layer, head = layers.Dense(4, use_bias=False), layers.Dense(1, use_bias=False)
+    net = keras.Sequential(
+        [keras.Input((3,)), SpectralNormalization(layer), layers.Activation("tanh"), head]
+    )
+    x = np.random.default_rng(0).standard_normal((5, 3), dtype="float32")
+    w, slope = matrix(layer), matrix(head)[:, 0]
+    right = numpy(net.layers[0].vector.value)[0].astype("float64")
+    left = w @ right / np.linalg.norm(w @ right)
+    right = w.T @ left / np.linalg.norm(w.T @ left)
+
+    def penalty(w):
+        normalized = w / (left @ w @ right)
+        gradient = ((1 - np.tanh(x @ normalized) ** 2) * slope) @ normalized.T
+        return np.mean(np.sum(gradient**2, axis=1))
+
+    def objective():
+        (_, _), gradient = engine.logits_and_gradient(lambda x: (net(x, training=True), []), given)
+        return ops.mean(ops.sum(ops.square(gradient), axis=1))
+
+    given = ops.convert_to_tensor(x)
+    value, [gradient] = stateful(
+        lambda: value_and_gradients(objective, [layer.kernel]), net.variables
+    )
+    np.testing.assert_allclose(value, penalty(w), rtol=1e-5)
+    for index in np.ndindex(w.shape):
+        step = np.zeros_like(w)
+        step[index] = 1e-6
+        expected = (penalty(w + step) - penalty(w - step)) / 2e-6
+        assert gradient[index] == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    assert abs(np.sum(gradient * w)) < 1e-4 * np.linalg.norm(gradient) * np.linalg.norm(w)
 
 
 def test_a_kernel_of_zeros_stays_one_and_recovers():

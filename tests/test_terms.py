@@ -14,7 +14,17 @@ from conftest import (
 from keras import layers, ops
 
 from keras_gan import engine, terms
-from keras_gan.terms import R1, R2, Context, GradientPenalty, LeCam, Term, gradient_penalty
+from keras_gan.networks.resnet import GlobalSumPooling, plain_block
+from keras_gan.terms import (
+    R1,
+    R2,
+    Context,
+    GradientPenalty,
+    LeCam,
+    Reconstruction,
+    Term,
+    gradient_penalty,
+)
 
 
 def batch(shape=(5, 3), seed=0):
@@ -141,6 +151,15 @@ def attentive():
     return keras.Model(inputs, layers.Dense(1)(x))
 
 
+def pooled():
+    """Halves a map with odd sides and sums it, as the residual discriminators do."""
+    x = layers.Conv2D(4, 3, padding="same", activation="softplus")(inputs := keras.Input((6, 5, 2)))
+    for _ in range(2):
+        x = layers.AveragePooling2D(2, padding="same")(x)
+        x = layers.Add()([x, layers.Conv2D(4, 3, padding="same", activation="tanh")(x)])
+    return keras.Model(inputs, layers.Dense(1)(GlobalSumPooling()(x)))
+
+
 def test_first_order_through_convolutions_against_finite_differences():
     """∇D comes out of the penalty: with one sample it is (|∇D| − 1)², and |∇D| is measurable."""
     critic = convolutional()
@@ -155,7 +174,7 @@ def test_first_order_through_convolutions_against_finite_differences():
     np.testing.assert_allclose(numpy(ours), (norm - 1) ** 2, rtol=1e-2)
 
 
-@pytest.mark.parametrize(("critic", "scale"), [(convolutional, 3), (attentive, 1)])
+@pytest.mark.parametrize(("critic", "scale"), [(convolutional, 3), (attentive, 1), (pooled, 1)])
 def test_second_order_through_layers_against_finite_differences(critic, scale):
     """The derivative along the gradient itself is the gradient's squared norm."""
     critic = critic()
@@ -260,6 +279,29 @@ def test_squared_slopes_of_a_linear_critic_in_closed_form(term, side):
     assert dc is None or dc.dtype == object or not np.any(dc)
 
 
+def test_the_squared_slope_of_a_residual_block_in_closed_form():
+    """On positive maps the block is linear, so that R1 is γ/2 |W|², and its gradient γ ∂W W."""
+    block = keras.Model(x := keras.Input((1, 1, 3)), plain_block(x, blocks=1))
+    critic = keras.Sequential([block, layers.Flatten(), layers.Dense(1)])
+    critic.build((None, 1, 1, 3))
+    random = np.random.default_rng(0)
+    critic.set_weights([random.uniform(0.1, 0.5, w.shape) for w in critic.get_weights()])
+    first, _, second, _, last, head, _ = (w.astype("float64") for w in critic.get_weights())
+    matrices = [first[0, 0], second[1, 1], last[0, 0], head]
+
+    def penalty():
+        a, b, c, v = matrices
+        return 0.75 * np.sum(((np.eye(3) + a @ b @ c) @ v) ** 2)
+
+    real = ops.convert_to_tensor(random.uniform(0.1, 1.0, (4, 1, 1, 3)).astype("float32"))
+    value, gradients = value_and_gradients(
+        lambda: weighted(R1(1.5), critic, real, real), critic.trainable_variables
+    )
+    np.testing.assert_allclose(value, penalty(), rtol=1e-5)
+    ours = [gradients[0][0, 0], gradients[2][1, 1], gradients[4][0, 0], gradients[5]]
+    assert_equal(ours, central_differences(penalty, matrices), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("term", "side"), [(R1, 0), (R2, 1)])
 def test_squared_slopes_and_their_derivatives_against_differences_in_float64(term, side):
     critic = keras.Sequential([keras.Input((3,)), layers.Dense(6, "tanh"), layers.Dense(1)])
@@ -291,6 +333,24 @@ def test_the_squared_slope_is_summed_over_a_sample_and_averaged_over_samples():
         ours = weighted(R1(1.0), critic, real, fake)
         expected = np.mean(np.sum(numpy(real).astype("float64") ** 2, axis=(1, 2, 3))) / 2
         np.testing.assert_allclose(numpy(ours), expected, rtol=1e-5)
+
+
+# Reconstruction.
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3, 2, 5, 2)])
+def test_reconstruction_and_its_derivative_in_closed_form(shape):
+    """The mean of |x − G|, whose derivative is the sign over the number of all values."""
+    real, fake = np.random.default_rng(0).standard_normal((2, *shape), dtype="float32")
+    term, made, given = Reconstruction(3.0), keras.Variable(fake), ops.convert_to_tensor(real)
+    value, [gradient] = value_and_gradients(
+        lambda: term.weight * term.call(Context(None, given, made.value, *[None] * 5)), [made]
+    )
+    np.testing.assert_allclose(value, 3.0 * np.abs(real - fake).mean(), rtol=1e-6)
+    np.testing.assert_allclose(gradient, 3.0 * np.sign(fake - real) / real.size, rtol=1e-5)
+    half = ops.cast(ops.convert_to_tensor(fake), "bfloat16")
+    rounded = term.call(Context(None, given, half, *[None] * 5))
+    assert keras.backend.standardize_dtype(rounded.dtype) == "float32"
 
 
 # LeCam.

@@ -22,6 +22,7 @@ recipe = Recipe(
     discriminator=partial(networks.sn_discriminator, filters=16),
     # Equations 16 and 17.
     loss="hinge",
+    # One discriminator update per generator update; the paper has 5, for five times the work.
     generator_optimizer=adam,
     discriminator_optimizer=adam,
     # The paper's batch.
