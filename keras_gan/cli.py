@@ -31,7 +31,7 @@ from keras_gan.metrics.report import check_counts, conditional_metrics, default_
 from keras_gan.outputs import write_images
 from keras_gan.presets import memory
 from keras_gan.progress import TimeLeft
-from keras_gan.runs import Run, Stopped
+from keras_gan.runs import ResumeError, Run, Stopped
 from keras_gan.watch import Watch
 from keras_gan_cli import printable
 
@@ -271,6 +271,8 @@ def _fit(gan: GAN, run: Run, batches, held_out, options, watch: Watch):
         saved = f"{len(run.rows)} of {epochs} epochs are in {run.folder}"
         message = f"{how}; {saved}; add --resume to continue."
         raise CommandError(message, 128 + number) from None
+    except ResumeError as error:
+        raise CommandError(error) from error
     except OSError as error:
         progress.clear()
         raise CommandError(

@@ -35,6 +35,10 @@ class Stopped(KeyboardInterrupt):
         self.signal = signal
 
 
+class ResumeError(ValueError):
+    """Tells why a folder, a model or data cannot continue a run."""
+
+
 class Run(keras.callbacks.Callback):
     """Keeps a training in a folder; the same lines, run again, continue where it stopped.
 
@@ -73,7 +77,7 @@ class Run(keras.callbacks.Callback):
         failed_epoch: The number, from 1, of the epoch whose losses were not finite, or None.
 
     Raises:
-        ValueError: From `fit`, before the first step, if the folder contains something else than
+        ResumeError: From `fit`, before the first step, if the folder contains something else than
             a run that can be resumed, or the model or the data are others than those of the run.
         BlockingIOError: From `fit`, if another process writes to the folder.
 
@@ -106,7 +110,7 @@ class Run(keras.callbacks.Callback):
         """Locks the folder and loads the last state into a model, built and compiled as for it.
 
         Raises:
-            ValueError, OSError: As the class says.
+            ResumeError, OSError: As the class says.
         """
         if self._open:
             yield
@@ -143,7 +147,7 @@ class Run(keras.callbacks.Callback):
         try:
             states.apply(gan, arrays)
         except ValueError as error:
-            raise ValueError(
+            raise ResumeError(
                 f"Cannot resume {self.folder}: {error}. Build the model as when the run was "
                 "started, or choose another folder."
             ) from error
@@ -162,19 +166,19 @@ class Run(keras.callbacks.Callback):
                 warnings.warn(f"{problems[0]}; resuming from {path.name}.", stacklevel=2)
             return path, loaded
         if problems:
-            raise ValueError(
+            raise ResumeError(
                 f"Cannot resume {self.folder}: {problems[0]}, and there is no other state. Start a "
                 "new run in another folder."
             )
         if others := [n for n in ("training.csv", "metadata.json") if (self.folder / n).exists()]:
-            raise ValueError(
+            raise ResumeError(
                 f"Cannot resume {self.folder}: it contains {others[0]}, but no state. Start a new "
                 "run in another folder."
             )
         return None, None
 
     def check_data(self, facts: dict[str, Any] | None) -> None:
-        """Raises ValueError if a resumed run gets other data, or in another order, than before.
+        """Raises ResumeError if a resumed run gets other data, or in another order, than before.
 
         Args:
             facts: What identifies the data and its order, as JSON values; None if it is unknown.
@@ -184,7 +188,7 @@ class Run(keras.callbacks.Callback):
         if self._loaded is not None and (self.steps_done or before) and facts != before:
             before, facts = before or {}, facts or {}
             changed = [n for n in {**before, **facts} if before.get(n) != facts.get(n)]
-            raise ValueError(
+            raise ResumeError(
                 f"Cannot resume {self.folder}: the {' and the '.join(changed)} of the data changed "
                 "since the run was started. Give the same data, or choose another folder."
             )

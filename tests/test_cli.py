@@ -453,6 +453,95 @@ def test_a_run_killed_in_its_first_epoch_starts_again(run):
     assert [row["epoch"] for row in rows(folder)] == [1, 2]
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_a_run_with_its_state(name, finished, tmp_path, photos, capsys, monkeypatch):
+    """The run continues from the very step, and ends as one that was not interrupted."""
+    number, folder = getattr(signal, name), tmp_path / "run"
+    after_step = Run.after_step
+
+    def interrupted(run, step):
+        if step == 2:
+            os.kill(os.getpid(), number)
+        after_step(run, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "after_step", interrupted)
+        assert main(*train(photos, folder), "--epochs", 2) == 128 + number
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert ("interrupted" if name == "SIGINT" else f"ended by {name}") in last
+    assert (folder / "state_0000_000002.state").exists()
+    assert main(*train(photos, folder), "--epochs", 2, "--resume") == 0
+    assert rows(folder) == rows(finished[0])
+    for one, other in zip(state(folder), state(finished[0]), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.once
+def test_a_run_killed_before_it_started_is_started(tmp_path, photos, capsys):
+    (tmp_path / ".writing-x").mkdir()
+    (tmp_path / ".lock").touch()
+    assert "nothing to resume" in refused(capsys, *train(photos, tmp_path), "--resume")
+    assert main(*train(photos, tmp_path), "--epochs", 1) == 0
+    assert not (tmp_path / ".writing-x").exists()
+
+
+@pytest.mark.once
+def test_damaged_options_are_refused(run, capsys):
+    folder, command = run
+    options = json.loads((folder / "options.json").read_text())
+    damaged = ["", "{}", "[]", '{"variant": "tiny"', '{"variant": "tiny"}']
+    damaged += [
+        json.dumps(options | {name: value})
+        for name, value in [
+            ("seed", "x"), ("precision", "bogus"), ("epochs", 0), ("batch_size", [4]),
+            ("image_size", 8.5), ("data", None), ("backend", "theano"),
+        ]
+    ]  # fmt: skip
+    for text in damaged:
+        (folder / "options.json").write_text(text)
+        error = refused(capsys, *command, "--resume")
+        assert f"cannot resume {folder}: its options.json is damaged" in error, text
+    # A change that still makes sense is found by the state.
+    (folder / "options.json").write_text(json.dumps(options | {"seed": 1}))
+    assert main(*command, "--resume") == 2
+    assert "the seed of the data changed" in capsys.readouterr().err
+
+
+@pytest.mark.once
+def test_a_broken_log_is_written_again(run):
+    folder, command = run
+    before = rows(folder)
+    (folder / "training.csv").write_text("epoch\n1")
+    (folder / "metadata.json").write_text("{")
+    assert main(*command, "--resume", "--epochs", 3) == 0
+    assert rows(folder)[:2] == before and len(rows(folder)) == 3
+
+
+@pytest.mark.once
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files")
+@pytest.mark.parametrize("size", [500, 10_000, 40_000])
+def test_files_that_cannot_be_written(size, run, capsys):
+    import resource
+
+    folder, command = run
+    before = state(folder)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        assert main(*command, "--resume", "--epochs", 3) in (1, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "File too large" in last
+    for one, other in zip(state(folder), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert from_preset(folder).generate(1).shape == (1, 8, 8, 3)
+    assert main(*command, "--resume", "--epochs", 3) == 0
+    assert len(rows(folder)) == 3
+
+
 def test_ctrl_c_keeps_the_finished_epochs(tmp_path, photos, capsys, monkeypatch):
     original = Run.on_epoch_begin
 
