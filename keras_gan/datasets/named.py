@@ -114,11 +114,12 @@ def load(
         raise ValueError(f"No data set is called {closest(name, _NAMES)}")
     if split not in _SPLIT_STEMS:
         raise ValueError(f"split must be 'train' or 'test', not {split!r}.")
+    classes: np.ndarray | None  # None for emoji read without the list of their classes.
     if name == "noto_emoji":
         images, classes = emoji.load(split, labels)
     else:
         images, classes = _load_pair(name, split)
-    return (images, classes) if labels else images
+    return images if classes is None or not labels else (images, classes)
 
 
 def _load_pair(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:

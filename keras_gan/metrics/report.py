@@ -59,7 +59,8 @@ def conditional_metrics(
         return [kind(extractor, names) for kind in kinds]
     if not condition.is_image:
         return []
-    again = [pairs.ConditionError(condition, condition.value_range)] if condition.computed else []
+    value_range = getattr(condition, "value_range", (-1.0, 1.0))
+    again = [pairs.ConditionError(condition, value_range)] if condition.computed else []
     return [pairs.PSNR(), pairs.SSIM(), *again]
 
 
@@ -96,7 +97,7 @@ def score(
     for start in range(0, max(len(real.samples), len(others.samples)), BATCH):
         sides = [Batch(*(_part(column, start) for column in side)) for side in (real, others)]
         for metric in metrics:
-            _update(metric, *sides, _part(truth, start))
+            _update(metric, sides[0], sides[1], _part(truth, start))
     values = {metric: metric.result() for metric in metrics}
     return [v if isinstance(v, dict) else {metric.name: v} for metric, v in values.items()]
 
@@ -184,8 +185,12 @@ def report(
             values = [run[name] for run in scores if name in run]
             if not values:  # A class of which none was generated.
                 continue
-            table[name] = {"mean": float(np.mean(values)), "std": float(np.std(values))}
-            table[name] |= {"protocol": protocol, "floor": floor if math.isfinite(floor) else None}
+            table[name] = {
+                "mean": float(np.mean(values)),
+                "std": float(np.std(values)),
+                "protocol": protocol,
+                "floor": floor if math.isfinite(floor) else None,
+            }
     return table
 
 
