@@ -114,8 +114,8 @@ if compgen -G "$out/throughput_*.json" >/dev/null; then
 fi
 if [[ $wanted == *" zoo "* ]]; then
     # Resumes its own runs, which need no JSON here.
-    KERAS_BACKEND=${backends%% *} SEEDS=${SEEDS:-0 1 2} \
-        limited 21600 bash zoo/tools/train_zoo.sh "$out/zoo" 2>&1 | tee -a "$out/zoo.log"
+    KERAS_BACKEND=${backends%% *} \
+        limited 21600 "$PYTHON" -m zoo.tools.queue "$out/zoo" --run --seeds ${SEEDS:-0 1 2} 2>&1 | tee -a "$out/zoo.log"
     [ "${PIPESTATUS[0]}" = 0 ] || failed+=(zoo)
 fi
 echo "== done in $SECONDS s; failed: ${failed[*]:-nothing}"
