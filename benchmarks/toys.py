@@ -26,7 +26,7 @@ from keras_gan.presets import get_recipe
 from keras_gan.terms import R1, LeCam
 
 BATCH = 128  # Real samples per discriminator update.
-RATE = 2e-3  # Of both networks: the recipes' own are for images.
+RATES = 2e-3, 2e-3  # Of generator and discriminator: the recipes' own are for images.
 LOOKS, COUNTED = 20, 5
 
 
@@ -71,6 +71,7 @@ class Game(NamedTuple):
     loss: str | None = None
     terms: Callable[[], list] | None = None
     spectral: bool = False  # Whether the discriminator's layers are spectrally normalized.
+    rates: tuple[float, float] = RATES
 
 
 GAMES = {
@@ -159,8 +160,10 @@ def _gan(game, seed, terms, options):
         ema_momentum=recipe.ema_momentum,
         seed=seed,
     )
-    sides = (recipe.generator_optimizer(), recipe.discriminator_optimizer())
-    gan.compile(*(Adam(RATE, side.beta_1, side.beta_2) for side in sides), **options)
+    sides = zip(
+        game.rates, (recipe.generator_optimizer(), recipe.discriminator_optimizer()), strict=True
+    )
+    gan.compile(*(Adam(rate, side.beta_1, side.beta_2) for rate, side in sides), **options)
     return gan
 
 
