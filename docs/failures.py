@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 
 PICTURES = Path(__file__).parent / "pictures"
 SHAPE = (28, 28, 1)
+EVERY = 10  # Steps between two points of a curve.
 RECIPE = keras_gan.presets.get_recipe("dcgan")
 
 
@@ -43,15 +44,19 @@ FAILURES = {
 
 
 class Curves(keras.callbacks.Callback):
-    """Keeps the losses of every few steps."""
+    """Keeps the mean losses of every few steps; logs are those of the epoch so far."""
 
-    def __init__(self, every=5):
+    def __init__(self):
         super().__init__()
-        self.every, self.rows = every, []
+        self.rows = []
 
     def on_train_batch_end(self, batch, logs=None):
-        if batch % self.every == 0:
-            self.rows.append([logs["d_loss"], logs["g_loss"]])
+        count = batch + 1
+        if count % EVERY == 0:
+            total = count * np.array([logs["d_loss"], logs["g_loss"]])
+            before = 0 if count == EVERY else self.total
+            self.rows.append((total - before) / EVERY)
+            self.total = total
 
 
 def train(generator, rates, steps):
@@ -71,11 +76,11 @@ def train(generator, rates, steps):
     return np.array(curves.rows), gan.generate(64, seed=0)
 
 
-def draw(path, rows, images, every=5):
+def draw(path, rows, images):
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6), width_ratios=(1, 1.2))
     left.imshow(image_grid(images).squeeze(), cmap="gray", vmin=0, vmax=255)
     left.axis("off")
-    steps = every * np.arange(len(rows))
+    steps = EVERY * (1 + np.arange(len(rows)))
     for column, name in enumerate(("d_loss", "g_loss")):
         right.plot(steps, rows[:, column], label=name)
     right.set_xlabel("step")
