@@ -1,6 +1,7 @@
 """What would not fit is refused before it is tried, and what is long comes in parts."""
 
 import random
+import re
 import tracemalloc
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import (
+    BACKEND,
     BACKENDS,
     assert_readable,
     folder_numbers,
@@ -18,6 +20,7 @@ from conftest import (
     tiny_gan,
 )
 from PIL import Image
+from preset_files import METADATA, edit
 
 import keras_gan
 import keras_gan_cli
@@ -249,8 +252,8 @@ print(float(noise[0]), random.random(), "tensorflow" in sys.modules)
 def test_seeding_is_that_of_keras_without_tensorflow():
     keras.utils.set_random_seed(7)
     noise = float(keras.ops.convert_to_numpy(keras.random.normal((1,)))[0])
-    expected = [noise, random.random(), False]
-    assert python("torch", "-c", DRAWN).split() == [str(value) for value in expected]
+    expected = [noise, random.random(), BACKEND == "tensorflow"]
+    assert python(BACKEND, "-c", DRAWN).split() == [str(value) for value in expected]
 
 
 @pytest.mark.full
@@ -343,3 +346,24 @@ def test_a_subset_of_a_folder_leaves_it_as_it_is(forty):
     part.on_epoch_end()
     assert sorted(numbers(part)) == [0, 1, 2] and part.num_images == len(part) == 3
     assert numbers(folder) == before and folder.epoch == 0
+
+
+# What is printed.
+
+
+@once
+def test_presets_do_not_control_the_terminal(preset, capsys):
+    clear = "\x1b[2J\x07\r"
+    edit(preset / METADATA, lambda metadata: metadata.update({clear: clear, "more": {clear: 1}}))
+    assert keras_gan_cli.main(["info", str(preset)]) == 0
+    out = capsys.readouterr().out
+    assert not re.search(r"[\x1b\x07\r]", out) and r"\x1b[2J\x07\r" in out
+    assert keras_gan_cli.main(["info", f"{preset}{clear}"]) == 2
+    err = capsys.readouterr().err
+    assert not re.search(r"[\x1b\x07\r]", err) and err.count("\n") == 1
+
+
+@once
+def test_long_arguments_are_not_repeated_in_full(capsys):
+    assert keras_gan_cli.main(["generate", "x", "--num", "9" * 5000]) == 2
+    assert len(capsys.readouterr().err) < 700
