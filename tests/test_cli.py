@@ -505,7 +505,7 @@ def test_damaged_options_are_refused(run, capsys):
         assert f"cannot resume {folder}: its options.json is damaged" in error, text
     # A change that still makes sense is found by the state.
     (folder / "options.json").write_text(json.dumps(options | {"seed": 1}))
-    assert main(*command, "--resume") == 2
+    assert main(*command, "--resume", "--epochs", 3) == 2
     assert "the seed of the data changed" in capsys.readouterr().err
 
 
