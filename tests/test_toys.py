@@ -70,7 +70,7 @@ def test_what_passes_a_grid(toy, game):
 
 
 class Reversed(R1):
-    """R1 with the wrong sign: it rewards slopes. At the recipe's small weight R2 makes up for it."""
+    """R1 with the wrong sign: it rewards slopes. At a small weight R2 makes up for it."""
 
     def call(self, context):
         return -super().call(context)
