@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import warnings
 from argparse import ArgumentTypeError, Namespace
@@ -64,9 +65,33 @@ def _run(argv):
         args.options = run_options(args)
         args.backend = args.options.get("backend")
     set_backend(args.backend)
+    if args.command == "train" and args.options.get("devices"):
+        if os.environ["KERAS_BACKEND"] == "torch" and not _is_worker():
+            return _run_workers(args.options["devices"], argv)
+        _divide_cpu(args.options["devices"])
     from keras_gan import cli  # Not earlier: this imports keras.
 
     return cli.run(args)
+
+
+def _is_worker():
+    """Returns whether `torchrun` has started this process, as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _run_workers(devices, argv):
+    """Runs the same command in a process for each device; returns the exit code."""
+    count = "auto" if devices == "all" else devices
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    command = [sys.executable, *launcher, "-m", "keras_gan_cli"]
+    given = sys.argv[1:] if argv is None else map(str, argv)
+    return subprocess.call([*command, *given], env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def _divide_cpu(devices):
+    """Lets JAX take a CPU for several devices; it does not do so by itself."""
+    if devices != "all" and "XLA_FLAGS" not in os.environ:
+        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
 
 
 def _print_error(message):
@@ -153,6 +178,8 @@ def run_options(args: Namespace) -> dict[str, Any]:
     given = {k: v for k, v in vars(args).items() if v is not None and k not in own}
     if "targets" in given:
         given["targets"] = _whole_path(given["data"], given["targets"])
+    if _is_worker() and not args.resume:  # What starts the workers has looked at the folder.
+        return DEFAULTS | given
     if not args.resume:
         try:
             _require_empty(args.out)
@@ -170,7 +197,7 @@ def run_options(args: Namespace) -> dict[str, Any]:
     if os.path.isabs(saved["data"]):  # A folder; it may have been given as a relative path.
         given["data"] = os.path.abspath(os.path.expanduser(given["data"]))
     for name, value in given.items():
-        if name == "epochs" or value == saved.get(name):
+        if name in ("epochs", "devices") or value == saved.get(name):
             continue
         flag = "VARIANT" if name == "variant" else "--" + name.replace("_", "-")
         how = f"with {flag} {saved[name]}, not {value}" if name in saved else f"without {flag}"
@@ -315,6 +342,12 @@ def _add_train_options(option):
     )
     option("--resume", action="store_true", help="continue the run in --out")
     option(
+        "--devices",
+        type=_devices,
+        metavar="N|all",
+        help="share each batch between so many devices of this machine; default: 1",
+    )
+    option(
         "--on-trouble",
         choices=("warn", "stop", "roll-back"),
         default="warn",
@@ -382,6 +415,10 @@ def _whole_number(minimum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _devices(text):
+    return "all" if text == "all" else _whole_number(1)(text)
 
 
 def _condition(text):

@@ -102,18 +102,20 @@ def train(args: Namespace) -> None:
             f"Keras' {keras.backend.backend()} backend cannot train; "
             f"use --backend {'|'.join(engine.BACKENDS)}."
         )
-    set_random_seed(options["seed"])
-    keras.config.set_dtype_policy(options["precision"])
     with contextlib.ExitStack() as stack:
+        if options.get("devices"):
+            count = None if options["devices"] == "all" else int(options["devices"])
+            with _errors_in_one_line():
+                stack.enter_context(engine.on_devices(count))
+        set_random_seed(options["seed"])
+        keras.config.set_dtype_policy(options["precision"])
         signals = stack.enter_context(_Signals())
         with _errors_in_one_line():
             gan, batches, held_out, options = _prepare(options)
             run = signals.run = Run(folder, **options)
             stack.enter_context(run.opened(gan))
-            if not args.resume and (folder / "options.json").exists():
-                raise CommandError(f"another process has started a run in {folder}.")
-            with replacing(folder / "options.json", durable=True) as part:
-                part.write_text(json.dumps(options, indent=1))
+            if gan.leads:
+                _write_options(folder, options, args.resume)
         epochs = options["epochs"]
         if run.epochs_done >= epochs:
             print(
@@ -124,8 +126,15 @@ def train(args: Namespace) -> None:
         shape = "×".join(map(str, gan.sample_shape))
         print(f"Training {args.variant} on {options['num_images']} images of {shape}.", flush=True)
         _fit(gan, run, batches, held_out, options, Watch(args.on_trouble.replace("-", "_")))
-    print(f"Trained {args.variant}: {epochs} epochs, samples in {folder / 'samples.png'}")
-    _print_next_steps(args, epochs, gan)
+        print(f"Trained {args.variant}: {epochs} epochs, samples in {folder / 'samples.png'}")
+        _print_next_steps(args, epochs, gan)
+
+
+def _write_options(folder, options, resumed):
+    if not resumed and (folder / "options.json").exists():
+        raise CommandError(f"another process has started a run in {folder}.")
+    with replacing(folder / "options.json", durable=True) as part:
+        part.write_text(json.dumps(options, indent=1))
 
 
 class _Signals:
@@ -207,7 +216,10 @@ def _prepare(options):
         images, size * steps, options.get("steps_per_epoch"), seed, drop_remainder=True,
         condition=labels,
     )  # fmt: skip
-    batch = batches.batch_size // steps  # Fewer than asked for, if there are not so many images.
+    gan.check_shares(batches.batch_size, 0)
+    batch = (
+        batches.batch_size // steps // gan.devices
+    )  # Fewer than asked for, if there are not so many images.
     needed = memory.bytes_needed([gan.generator, gan.discriminator], batch)
     memory.check_memory(variant, shape, needed, batch)
     resolved = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BACKEND, mlp_gan, points
+from conftest import BACKEND, ROOT, mlp_gan, points, python
 
 SCRIPT = Path(__file__).with_name("on_ranks.py")
 pytestmark = pytest.mark.once
@@ -104,3 +104,16 @@ def test_several_processes_without_a_group(monkeypatch, call):
     gan.compile()
     with pytest.raises(ValueError, match=r"one of 2 processes.*init_process_group"):
         getattr(gan, call)(points(8))
+
+
+@pytest.mark.parametrize(
+    "backend",
+    ["torch", *(pytest.param(name, marks=pytest.mark.full) for name in ("jax", "tensorflow"))],
+)
+def test_the_command_on_two_devices(backend, tmp_path):
+    words = "train vanilla --data fashion_mnist_10k --image-size 8 --epochs 1 --steps-per-epoch 2"
+    options = ["--backend", backend, "--devices", "2", "--out", tmp_path / "run"]
+    said = python(backend, "-m", "keras_gan_cli", *words.split(), *options, cwd=ROOT)
+    assert said.count("Trained vanilla: 1 epochs") == 1
+    assert json.loads((tmp_path / "run" / "options.json").read_text())["devices"] == 2
+    assert (tmp_path / "run" / "samples.png").is_file()

@@ -4,7 +4,7 @@
 - The train step uses `value_and_grad`, `logits_and_gradient`, `input_gradient`,
   `mean_over_devices`, `device_share`, `apply`, `normal` and `uniform`; networks use `batch_norm`.
 - Around the step: `agreed`, `compiled`, `seed_noise`, `random_states`, `set_random_states`,
-  `loader`, `gather`, `free_memory`, `device_name` and `enable_compilation_cache`.
+  `loader`, `gather`, `free_memory`, `device_name`, `on_devices` and `enable_compilation_cache`.
 
 `batch_norm` and `loader` are None where Keras' own are as fast. Only the module of the backend that
 Keras runs on is imported. `TRAINS` is False on backends without gradients.
@@ -35,6 +35,7 @@ if keras.backend.backend() == "jax":
         logits_and_gradient,
         mean_over_devices,
         normal,
+        on_devices,
         random_states,
         seed_noise,
         set_random_states,
@@ -58,6 +59,7 @@ elif keras.backend.backend() == "tensorflow":
         logits_and_gradient,
         mean_over_devices,
         normal,
+        on_devices,
         random_states,
         seed_noise,
         set_random_states,
@@ -81,6 +83,7 @@ elif keras.backend.backend() == "torch":
         logits_and_gradient,
         mean_over_devices,
         normal,
+        on_devices,
         random_states,
         seed_noise,
         set_random_states,
@@ -104,6 +107,7 @@ else:
         logits_and_gradient,
         mean_over_devices,
         normal,
+        on_devices,
         random_states,
         seed_noise,
         set_random_states,
@@ -129,6 +133,7 @@ __all__ = [
     "logits_and_gradient",
     "mean_over_devices",
     "normal",
+    "on_devices",
     "random_states",
     "seed_noise",
     "set_random_states",

@@ -18,7 +18,7 @@ class Trainer:
 
 value_and_grad = input_gradient = logits_and_gradient = apply = _refuse
 mean_over_devices = device_share = agreed = seed_noise = enable_compilation_cache = _refuse
-random_states = set_random_states = compiled = _refuse
+random_states = set_random_states = compiled = on_devices = _refuse
 batch_norm = loader = None  # Only training needs them.
 
 

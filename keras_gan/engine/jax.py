@@ -1,5 +1,6 @@
 """JAX: the step is a pure function of every variable's value."""
 
+import contextlib
 import functools
 import itertools
 
@@ -151,6 +152,28 @@ def enable_compilation_cache(folder):
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@contextlib.contextmanager
+def on_devices(count):
+    """Lets models that are made inside the block share their batches between devices.
+
+    Args:
+        count: The number of devices; None for all.
+
+    Raises:
+        ValueError: If there are fewer.
+    """
+    found = keras.distribution.list_devices()
+    if count is not None and count > len(found):
+        raise ValueError(f"There are {len(found)} devices, fewer than the {count} asked for.")
+    before = keras.distribution.distribution()
+    chosen = keras.distribution.DataParallel(devices=found[:count])
+    keras.distribution.set_distribution(chosen)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
 
 
 def device_name():

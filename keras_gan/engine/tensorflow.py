@@ -194,6 +194,26 @@ def enable_compilation_cache(folder):
     raise RuntimeError("TensorFlow has no persistent compilation cache; JAX and torch have.")
 
 
+def on_devices(count):
+    """Lets models that are made inside the block share their batches between devices.
+
+    Args:
+        count: The number of devices; None for all. Without GPUs, the CPU is divided into so many.
+
+    Raises:
+        ValueError: If there are GPUs, but fewer.
+    """
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    if kind == "CPU" and count is not None:
+        [cpu] = tf.config.list_physical_devices("CPU")
+        parts = count * [tf.config.LogicalDeviceConfiguration()]
+        tf.config.set_logical_device_configuration(cpu, parts)
+    found = [device.name for device in tf.config.list_logical_devices(kind)]
+    if count is not None and count > len(found):
+        raise ValueError(f"There are {len(found)} devices, fewer than the {count} asked for.")
+    return tf.distribute.MirroredStrategy(found[:count]).scope()
+
+
 def device_name():
     """Returns the type of the device that trains, such as `"CPU"`."""
     return tf.config.list_logical_devices()[-1].device_type

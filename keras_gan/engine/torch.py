@@ -1,5 +1,6 @@
 """PyTorch: autograd, run eagerly or compiled (`torch_compile`)."""
 
+import contextlib
 import os
 import warnings
 
@@ -166,6 +167,22 @@ def enable_compilation_cache(folder):
     """Keeps compiled steps in `folder`, where the next start of the same training finds them."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
     torch._inductor.config.fx_graph_cache = True
+
+
+@contextlib.contextmanager
+def on_devices(count):
+    """Lets this process, which `torchrun` has started, train together with the others.
+
+    What processes other than the first one print is left out.
+
+    Args:
+        count: The number of processes, as given to `torchrun`; not used.
+    """
+    with torch_ranks.joined(), contextlib.ExitStack() as stack:
+        if torch_ranks.rank() > 0:
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        yield
 
 
 def device_name():

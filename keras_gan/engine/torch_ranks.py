@@ -8,6 +8,7 @@ The functional collectives of torch, `_c10d_functional`, are not documented. The
 traced into a compiled step; without them, training in several processes fails, and nothing else.
 """
 
+import contextlib
 import os
 
 import keras
@@ -27,6 +28,19 @@ def count() -> int:
 def rank() -> int:
     """Returns the number of this process among them, from 0."""
     return dist.get_rank() if count() > 1 else 0
+
+
+@contextlib.contextmanager
+def joined():
+    """Joins the group of processes that `torchrun` has started, and leaves it at the end."""
+    gpus = torch.cuda.is_available()
+    if gpus:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if gpus else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def check_group() -> None:
