@@ -235,6 +235,21 @@ class Trainer:
         one_by_one = self.steps_per_execution == 1 or self.run_eagerly or not self.jit_compile
         if not one_by_one and not keras_internals.scans_steps():
             self.train_function = self._scanning(self.train_function)
+        self.train_function = self._keeping(self.train_function)
+
+    def _keeping(self, run):
+        """Returns a train function after whose errors the variables have their values again."""
+
+        def train_function(state, iterator):
+            try:
+                return run(state, iterator)
+            except BaseException:
+                # A batch could not be read. After an error in the step itself, they are gone.
+                if not any(value.is_deleted() for value in jax.tree.leaves(state)):
+                    keras_internals.keep_jax_state(self, state)
+                raise
+
+        return train_function
 
     def _scanning(self, one_by_one):
         """Returns a train function that makes one call of the device of several steps.

@@ -9,7 +9,7 @@ import importlib
 import io
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,22 @@ def scans_steps() -> bool:
     Python, and the library has a scan of its own.
     """
     return VERSION >= (3, 16)
+
+
+def keep_jax_state(model: keras.Model, state: Sequence[list]) -> None:
+    """Lets a model get its variables' values back when a training on JAX ends with an error.
+
+    While it trains, Keras' JAX trainer takes the values away from the variables. It returns those
+    of the last step, and loses all if the first batch cannot be read. Without Keras' attributes,
+    they are lost then.
+
+    Args:
+        model: The model.
+        state: The values: of its trainable variables, others, its optimizer's and its metrics'.
+    """
+    names = "trainable_variables", "non_trainable_variables", "optimizer_variables"
+    model._jax_state = dict(zip((*names, "metrics_variables"), state, strict=True))
+    model._jax_state_synced = False
 
 
 class WithoutDynamo(keras.Model):
