@@ -85,7 +85,8 @@ class Fitting:
             if validation_split and validation_data is None:
                 (x, y), validation_data = _held_out(Batch(x, y), validation_split)
                 validation_split = 0.0
-            batch_size = min(batch_size or 32 * self.discriminator_steps, len(x))
+            batch_size = 32 * self.discriminator_steps if batch_size is None else batch_size
+            batch_size = min(batch_size, len(x))
             x = self._batches_of(x, y, batch_size, steps_per_epoch, shuffle, keep_on_device)
             steps_per_epoch = None
         elif keep_on_device is True:

@@ -500,10 +500,9 @@ def test_a_picture_that_becomes_itself():
     inputs = keras.Input((2, 2, 1))
     x = layers.Reshape((4, 4, 1))(layers.Dense(16)(layers.Flatten()(inputs)))
     generator = keras.Model(inputs, x)
-    discriminator = keras.Sequential(
-        [keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(1, trainable=False)]
-    )
+    discriminator = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(1)])
     gan = GAN(generator, discriminator, condition=Downscaled(2), terms=[Reconstruction(100.0)])
+    discriminator.trainable = False
     gan.compile(Adam(0.02), Adam(0.0))
     small = np.random.default_rng(0).uniform(-1, 1, (64, 2, 2, 1)).astype("float32")
     flat = small.repeat(2, axis=1).repeat(2, axis=2)
