@@ -453,7 +453,19 @@ def test_a_run_killed_in_its_first_epoch_starts_again(run):
     assert [row["epoch"] for row in rows(folder)] == [1, 2]
 
 
+@pytest.fixture
+def usual_signals():
+    """Signals do what they do in a terminal; in the background, some are ignored."""
+    usual = dict.fromkeys((signal.SIGTERM, signal.SIGHUP), signal.SIG_DFL)
+    usual[signal.SIGINT] = signal.default_int_handler
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.once
+@pytest.mark.usefixtures("usual_signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_ends_a_run_with_its_state(name, finished, tmp_path, photos, capsys, monkeypatch):
     """The run continues from the very step, and ends as one that was not interrupted."""

@@ -117,7 +117,7 @@ def create_model(
     """
     recipe = get_recipe(name)
     _check_condition(name, recipe, condition)
-    check_shape(image_shape, smallest=1)  # Some networks need more.
+    check_shape(image_shape)
     fields = ("loss", "discriminator_steps", "ema_momentum")
     defaults = {field: getattr(recipe, field) for field in fields}
     defaults |= {"terms": recipe.terms(), "augment": recipe.augment and recipe.augment()}
