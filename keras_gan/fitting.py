@@ -66,8 +66,10 @@ class Fitting(keras.Model):
             raise ValueError("Call compile() before fit(); it sets the two optimizers.")
         x = self._with_known_condition(x, y)
         x, y = self._checked(x, y, self.discriminator_steps)
-        if self.condition is not None and kwargs.get("verbose", "auto") != 0:
-            print(self.condition.counts(y))
+        if self.condition is not None:
+            line = self.condition.counts(y)
+            if kwargs.get("verbose", "auto") != 0:
+                print(line)
         if hasattr(x, "shape"):
             batch_size = 32 * self.discriminator_steps if batch_size is None else batch_size
             if not 0 <= validation_split < 1:

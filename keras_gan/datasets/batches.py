@@ -231,7 +231,7 @@ def checked(x, values: Values, steps: int = 1, y=None, condition=None):
         raise ValueError("There are no samples in the data: it gives no batch.")
     samples, second = as_batch(first, conditional=True)
     if not with_data(condition):
-        _refuse_pairs(second, values.shape)
+        _refuse_pairs(second, values.shape, condition)
         second = None
     _checked_pair(samples, second, values, condition)
     check_size(len(samples), steps)
@@ -273,9 +273,16 @@ def _checked_pair(samples, y, values: Values, condition):
     return y
 
 
-def _refuse_pairs(second, sample_shape: tuple) -> None:
+def _refuse_pairs(second, sample_shape: tuple, condition) -> None:
     """Warns of a second half of a loader's batches, which is not used; raises for images."""
     if second is None:
+        return
+    if condition is not None:
+        warnings.warn(
+            f"The data gives pairs, of which only the samples are used: {condition!r} is computed "
+            "from them.",
+            stacklevel=4,
+        )
         return
     if tuple(getattr(second, "shape", ()))[1:] == sample_shape:
         raise ValueError(
@@ -321,10 +328,29 @@ def peeked(x, conditional: bool = False) -> tuple[Any, Any]:
     iterator = iter(x)
     first = next(iterator, None)
     if iterator is not x or first is None:
-        return first, x
+        return first, x if first is None else _with_known_ranks(x, first)
     # A generator gives each batch once: put the one looked at back in front. Keras recognizes
     # generators by their type, and wants tuples of them.
     return first, (_tuple(batch, conditional) for batch in itertools.chain([first], iterator))
+
+
+def _with_known_ranks(x, first):
+    """Returns a loader; of a `tf.data.Dataset` of unknown ranks, with those of its first batch.
+
+    What `tf.py_function` and generators give has none, and a compiled step needs them.
+    """
+    specs = keras.tree.flatten(getattr(x, "element_spec", []))
+    if all(getattr(spec.shape, "rank", 0) is not None for spec in specs):
+        return x
+
+    def known(*parts):
+        pairs = zip(keras.tree.flatten(parts), keras.tree.flatten(first), strict=True)
+        for tensor, value in pairs:
+            if tensor.shape.rank is None:
+                tensor.set_shape((None, *value.shape[1:]))
+        return parts if len(parts) > 1 else parts[0]
+
+    return x.map(known)
 
 
 def _collated(collate, conditional: bool, samples) -> tuple:
@@ -349,7 +375,7 @@ def held_out(validation_data, values: Values, condition=None, endless_steps: int
         ValueError, TypeError: As `checked`.
     """
     conditional = with_data(condition)
-    samples, y = as_batch(validation_data, conditional)
+    samples, y = as_batch(validation_data, conditional=True)
     if len(getattr(samples, "shape", ())) == len(values.shape):
         samples, y = validation_data, None  # A list of samples.
     if hasattr(samples, "__next__") and endless_steps is None:
