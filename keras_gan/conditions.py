@@ -7,6 +7,7 @@ them and vectors; a network whose second input is one whole number, for an `Embe
 number of the class instead.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -109,7 +110,11 @@ class Condition:
         return ops.convert_to_numpy(self.tensor(None, rows, None))
 
     def counts(self, values: Any) -> str:
-        """Returns what the data is conditioned on, in a line for people."""
+        """Returns what the data is conditioned on, in a line for people.
+
+        Args:
+            values: All conditions of the data, None where they are not known at once.
+        """
         return f"Samples are conditioned on {self!r}."
 
     def get_config(self) -> dict[str, Any]:
@@ -159,7 +164,7 @@ class Labels(Condition):
             ValueError: If no class has this name; the message suggests similar ones.
         """
         if str(name) not in self.class_names:
-            raise ValueError(f"Unknown class {closest(name, self.class_names)}")
+            raise ValueError(f"Unknown class {closest(str(name), self.class_names)}")
         return self.class_names.index(str(name))
 
     def prepared(self, values):
@@ -239,6 +244,12 @@ class Labels(Condition):
         rows = values.ndim == 2 and values.shape[1] == self.count
         numbers = values.argmax(1) if rows else values.reshape(-1)
         counts = np.bincount(numbers.astype("int64"), minlength=self.count)
+        if missing := [self.class_names[number] for number in np.flatnonzero(counts == 0)]:
+            warnings.warn(
+                f"No sample is of {', '.join(missing[:12])}, of the {self.count} classes of this "
+                "GAN, which it will not learn: number the classes from 0 without gaps.",
+                stacklevel=3,
+            )
         pairs = zip(self.class_names, counts, strict=True)
         return f"{self.count} classes: {', '.join(f'{name} {count}' for name, count in pairs)}."
 
@@ -568,9 +579,14 @@ def refined(shape: tuple, values: Any, classes: int | None, whole: bool) -> Cond
 def _check_shape(condition: Condition, values: Any) -> None:
     if tuple(values.shape[1:]) != condition.shape:
         expected = ", ".join(map(str, condition.shape))
+        hint = ""
+        if (*values.shape[1:], 1) == condition.shape and condition.is_image:
+            hint = " Add the axis of channels with images[..., None]."
+        elif len(values.shape) == 1:
+            hint = " Classes, which are whole numbers, are what Labels is for."
         raise ValueError(
             f"The samples are conditioned on {condition!r}, of shape (n, {expected}); got "
-            f"conditions of shape {tuple(values.shape)}."
+            f"conditions of shape {tuple(values.shape)}.{hint}"
         )
 
 

@@ -79,8 +79,10 @@ class Fitting:
             steps_per_epoch = None
         x = self._with_known_condition(as_array(x), y)
         x, y = self._checked(x, y, self.discriminator_steps)
-        if self.condition is not None and kwargs.get("verbose", "auto") != 0:
-            print(self.condition.counts(y))
+        if self.condition is not None:
+            line = self.condition.counts(y)
+            if kwargs.get("verbose", "auto") != 0:
+                print(line)
         if hasattr(x, "shape"):
             if validation_split and validation_data is None:
                 (x, y), validation_data = _held_out(Batch(x, y), validation_split)

@@ -437,6 +437,8 @@ class GAN(Fitting, Sampling, Saving, engine.Trainer, keras.Model):
         network = self.generator if training else self._serving
         if self.condition is None:
             return network(inputs, training=training)
+        if self.latent_shape is not None and not isinstance(inputs, (list, tuple)):
+            raise ValueError(f"This GAN takes [latents, condition], with {self.condition!r}.")
         latents, condition = (None, inputs) if self.latent_shape is None else inputs
         # A network takes arrays of one kind: tensors, also where Keras gives NumPy's.
         latents = None if latents is None else ops.cast(latents, "float32")

@@ -13,6 +13,7 @@ from keras.optimizers import Adam
 import keras_gan
 from keras_gan import GAN, conditions, networks
 from keras_gan.conditions import Downscaled, Grayscale, Images, Labels, Masked, Vector
+from keras_gan.datasets import batches
 from keras_gan.images import sample_grid
 from keras_gan.networks.conditional import projected
 
@@ -205,7 +206,7 @@ def refused(gan, *words, kind=ValueError, data=None, **options):
         (np.eye(5)[LABELS], ("(n, 4)", "(16, 5)")),
         (np.full((16, 4), 0.25), ("one-hot", "Vector(4)")),
         (LABELS[:15], ("16 samples", "15 conditions")),
-        (np.array(NAMES)[LABELS].tolist()[:-1] + ["sout"], ("'sout'", "'south'")),
+        (np.array(NAMES)[LABELS].tolist()[:-1] + ["sout"], ("class 'sout'; did you mean 'south'",)),
         (pictures(16), ("(n, 4)", "(16, 8, 8, 1)")),
     ],
 )
@@ -223,6 +224,11 @@ def test_gaps_in_labels_whose_number_is_not_known():
     refused(gan, "without gaps", "np.unique", data=(POINTS, LABELS * 2))
 
 
+def test_classes_without_a_sample_are_named():
+    with pytest.warns(UserWarning, match=r"No sample is of north, south, of the 4 classes"):
+        fit(point_gan(Labels(NAMES)), POINTS, y=LABELS // 2 * 2)
+
+
 def test_more_classes_than_the_networks_embed():
     gan = point_gan(shape=(1,), dtype="int32")
     refused(gan, "0…3", "0…6", data=(POINTS, LABELS * 2))
@@ -236,6 +242,8 @@ def test_a_number_of_classes_that_is_not_the_networks():
 def test_labels_for_a_gan_without_a_condition():
     gan = compiled(keras_gan.create_model("vanilla", (8, 8, 1)))
     refused(gan, "no condition", "cgan", data=(pictures(16), LABELS))
+    held_out = pictures(16), LABELS
+    refused(gan, "no condition", "cgan", data=(pictures(16),), validation_data=held_out)
     with pytest.raises(ValueError, match="no condition"):
         gan.generate(2, condition=1)
     with pytest.raises(ValueError, match="translate is for models whose condition is an image"):
@@ -271,10 +279,17 @@ def test_samples_give_a_computed_condition_by_themselves():
             data=(pictures(4, SHAPE), pictures(4, (4, 5, 3))))  # fmt: skip
 
 
+def test_a_loader_s_pairs_are_not_used_where_the_condition_is_computed():
+    gan, pairs = image_gan(Downscaled(4)), (pictures(4, SHAPE), pictures(4, (4, 5, 3)))
+    with pytest.warns(UserWarning, match=r"only the samples are used: Downscaled\(4\)"):
+        gan.fit(iter([pairs]), verbose=0)
+
+
 def test_pairs_that_do_not_fit():
     gan, inputs = image_gan(Images((8, 8, 1))), pictures(4, (8, 8, 1))
     refused(gan, "wrong way round", data=(inputs, pictures(4, SHAPE)))
     refused(gan, "(n, 8, 8, 1)", "(4, 8, 9, 1)", data=(pictures(4, SHAPE), pictures(4, (8, 9, 1))))
+    refused(gan, "[..., None]", data=(pictures(4, SHAPE), inputs[..., 0]))
     refused(gan, "uint8", kind=TypeError, data=(pictures(4, SHAPE), inputs.astype("int64")))
 
 
@@ -353,6 +368,22 @@ def test_every_loader_gives_the_same_pairs(loader):
     for batch, (samples, labels) in zip(seen[-2:], pairs, strict=True):
         np.testing.assert_allclose(numpy(batch.samples), samples)
         np.testing.assert_array_equal(numpy(batch.condition).reshape(-1), labels)
+
+
+@pytest.mark.once
+def test_batches_of_unknown_rank():
+    tf = pytest.importorskip("tensorflow")
+    kinds = tf.float32, tf.int64
+    pairs = [(POINTS[i : i + 8], LABELS[i : i + 8]) for i in (0, 8)]
+    data = tf.data.Dataset.from_generator(lambda: pairs, output_types=kinds)
+    condition = Labels(4)
+    x, _ = batches.checked(data, point_gan(condition).values, condition=condition)
+    assert [spec.shape.as_list() for spec in x.element_spec] == [[None, 2], [None]]
+    for (samples, labels), expected in zip(x, pairs, strict=True):
+        np.testing.assert_array_equal(samples, expected[0])
+        np.testing.assert_array_equal(labels, expected[1])
+    if BACKEND == "tensorflow":
+        point_gan(condition).fit(data, validation_data=data, verbose=0)
 
 
 def test_validation_and_metrics_see_the_condition():
@@ -443,6 +474,16 @@ def test_wishes_that_cannot_be_met(asked, condition, words):
     with pytest.raises(ValueError) as error:
         asked.generate(3, condition=condition)
     assert_readable(error, *words)
+
+
+def test_labels_are_no_vectors():
+    for labels in (LABELS, LABELS.astype("float32")):
+        refused(point_gan(Vector(4)), "(n, 4)", "what Labels is for", data=(POINTS, labels))
+
+
+def test_latents_alone_are_not_enough_to_predict(asked):
+    with pytest.raises(ValueError, match=r"takes \[latents, condition\], with Labels"):
+        asked(np.zeros((2, 2), "float32"))
 
 
 def test_vectors_and_images_must_be_given():

@@ -217,7 +217,7 @@ def checked(x, values: Values, steps: int = 1, y=None, condition=None):
     if second is not None and with_data(condition) and getattr(x, "is_array", False):
         condition.check(x.condition)  # `SeededBatches` of an array knows all of them.
     if not with_data(condition):
-        _refuse_pairs(second, values.shape)
+        _refuse_pairs(second, values.shape, condition)
         second = None
     _checked_pair(samples, second, values, condition)
     check_size(len(samples), steps)
@@ -259,9 +259,16 @@ def _checked_pair(samples, y, values: Values, condition):
     return y
 
 
-def _refuse_pairs(second, sample_shape: tuple) -> None:
+def _refuse_pairs(second, sample_shape: tuple, condition) -> None:
     """Warns of a second half of a loader's batches, which is not used; raises for images."""
     if second is None:
+        return
+    if condition is not None:
+        warnings.warn(
+            f"The data gives pairs, of which only the samples are used: {condition!r} is computed "
+            "from them.",
+            stacklevel=4,
+        )
         return
     if tuple(getattr(second, "shape", ()))[1:] == sample_shape:
         raise ValueError(
@@ -288,7 +295,7 @@ def held_out(validation_data, values: Values, condition=None, endless_steps: int
         ValueError, TypeError: As `checked`; for batches that do not end.
     """
     conditional = with_data(condition)
-    samples, y = as_batch(validation_data, conditional)
+    samples, y = as_batch(validation_data, conditional=True)
     if len(getattr(samples, "shape", ())) == len(values.shape):
         samples, y = validation_data, None  # A list of samples.
     if endless_steps is None and is_endless(samples):

@@ -59,10 +59,29 @@ def peeked(x, conditional: bool = False) -> tuple[Any, Any]:
     iterator = iter(x)
     first = next(iterator, None)
     if iterator is not x or first is None:
-        return first, x
+        return first, x if first is None else _with_known_ranks(x, first)
     # A generator gives each batch once: put the one looked at back in front. Keras recognizes
     # generators by their type, and wants tuples of them.
     return first, (_tuple(batch, conditional) for batch in itertools.chain([first], iterator))
+
+
+def _with_known_ranks(x, first):
+    """Returns a loader; of a `tf.data.Dataset` of unknown ranks, with those of its first batch.
+
+    What `tf.py_function` and generators give has none, and a compiled step needs them.
+    """
+    specs = keras.tree.flatten(getattr(x, "element_spec", []))
+    if all(getattr(spec.shape, "rank", 0) is not None for spec in specs):
+        return x
+
+    def known(*parts):
+        pairs = zip(keras.tree.flatten(parts), keras.tree.flatten(first), strict=True)
+        for tensor, value in pairs:
+            if tensor.shape.rank is None:
+                tensor.set_shape((None, *value.shape[1:]))
+        return parts if len(parts) > 1 else parts[0]
+
+    return x.map(known)
 
 
 def known_sizes(x) -> tuple[Any, tuple[int, int]]:

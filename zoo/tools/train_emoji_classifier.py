@@ -55,7 +55,7 @@ def train(classifier, images, labels, epochs, batch_size):
     model = keras.Model(inputs, classifier(varied(inputs)))
     rate = keras.optimizers.schedules.CosineDecay(3e-3, epochs * (len(images) // batch_size))
     model.compile(
-        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"],
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"],
         jit_compile=False,
     )  # fmt: skip
     counts = np.bincount(labels, minlength=len(NAMES))
