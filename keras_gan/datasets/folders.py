@@ -121,7 +121,8 @@ class ImageFolder(keras.utils.PyDataset):
         """Returns what the files of a batch contain, and the numbers of these files."""
         start = range(len(self))[index] * self.batch_size
         numbers = self._order[start : start + self.batch_size]
-        return tuple(zip(*(self._read(int(number)) for number in numbers), strict=True))
+        images, read = zip(*(self._read(int(number)) for number in numbers), strict=True)
+        return images, read
 
     @property
     def epoch(self) -> int:

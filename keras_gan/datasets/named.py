@@ -116,7 +116,7 @@ def load(
         images, classes = emoji.load(split, labels)
     else:
         images, classes = _load_pair(name, split)
-    return (images, classes) if labels else images
+    return images if classes is None or not labels else (images, classes)
 
 
 def _load_pair(name: str, split: str) -> tuple[np.ndarray, np.ndarray]:

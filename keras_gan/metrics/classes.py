@@ -21,7 +21,7 @@ class Answers(Summary):
 
     counts: np.ndarray = np.zeros((), "int64")
 
-    def update(self, rows, classes):
+    def update(self, rows, classes=None):
         """Takes in probabilities (n, classes) and the classes (n,) that were asked for."""
         if not self.count:
             self.counts = np.zeros((rows.shape[1],) * 2, "int64")
@@ -41,7 +41,7 @@ class ByClass(Summary):
         self._make = make
         self._parts: dict[int, Summary] = {}
 
-    def update(self, rows, classes):
+    def update(self, rows, classes=None):
         """Takes in rows (n, d) and their classes (n,)."""
         for number in np.unique(classes):
             part = self._parts.setdefault(int(number), self._make())
@@ -83,7 +83,9 @@ class ClassMetric(ImageMetric):
         names = None if class_names is None else list(class_names)
         super().__init__(name, extractor, class_names=names)
 
-    def update_state(self, real, generated, condition=None, sample_weight=None) -> None:
+    def update_state(  # type: ignore[override]
+        self, real, generated, condition=None, sample_weight=None
+    ) -> None:
         sides = [(real, self._real, self.needs_real), (generated, self._generated, True)]
         for images, summary, needed in sides:
             if images is not None and needed:
