@@ -403,7 +403,7 @@ def _add_evaluate_options(option):
         "--extractor",
         metavar="NAME|FILE",
         help="what computes the features: inception, or a .keras file; "
-        "default: the bundled classifier for 28x28x1 images, none for others",
+        "default: the bundled classifiers for 28x28x1 images and noto_emoji, none for others",
     )
     option("--json", action="store_true", help="print JSON, with the protocol of each score")
 

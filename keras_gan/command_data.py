@@ -36,7 +36,7 @@ def condition_of(kind: str | None, data: str, images: Any) -> conditions.Conditi
 
 def extractor_of(data: str, shape: tuple) -> str | None:
     """Returns the bundled classifier of a set's own images; None for those of `default_metrics`."""
-    return "noto_emoji" if data == "noto_emoji" and shape == (64, 64, 3) else None
+    return "noto_emoji" if data == "noto_emoji" and tuple(shape) == (64, 64, 3) else None
 
 
 def splits(

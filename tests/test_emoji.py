@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from keras_gan import datasets
 from keras_gan.datasets import emoji
+from keras_gan.metrics import ClassAccuracy, extractors
 
 pytestmark = pytest.mark.once
 
@@ -121,6 +123,12 @@ def test_a_list_that_is_too_old(installed, tmp_path):
 @pytest.mark.skipif(
     not (emoji.FONT.exists() and emoji.LIST.exists()), reason="the Debian packages are missing"
 )
-def test_the_real_packages():
+def test_the_bundled_classifier_is_as_good_as_its_card_says():
     images, labels = datasets.load("noto_emoji", "test", labels=True)
-    assert len(images) > 300 and set(labels) == {*range(9)}
+    assert set(labels) == {*range(9)}
+    metric = ClassAccuracy("noto_emoji")
+    metric.update_state(None, images, condition=labels)
+    card = (extractors.DATA / "noto_emoji.md").read_text("utf-8")
+    told = re.search(r"Balanced accuracy \| ([0-9.]+), .* on (\d+) images", card)
+    assert float(told[1]) == pytest.approx(metric.result()["balanced_class_accuracy"], abs=0.01)
+    assert int(told[2]) == len(images)

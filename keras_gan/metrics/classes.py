@@ -21,7 +21,7 @@ class Answers(Summary):
 
     counts: np.ndarray = np.zeros((), "int64")
 
-    def update(self, rows, classes):  # type: ignore[override]
+    def update(self, rows, classes=None):
         """Takes in probabilities (n, classes) and the classes (n,) that were asked for."""
         if not self.count:
             self.counts = np.zeros((rows.shape[1],) * 2, "int64")
@@ -41,7 +41,7 @@ class ByClass(Summary):
         self._make = make
         self._parts: dict[int, Summary] = {}
 
-    def update(self, rows, classes):  # type: ignore[override]
+    def update(self, rows, classes=None):
         """Takes in rows (n, d) and their classes (n,)."""
         for number in np.unique(classes):
             part = self._parts.setdefault(int(number), self._make())

@@ -19,7 +19,10 @@ from keras_gan.values import Values
 
 DATA = Path(__file__).parents[1] / "data"
 # The bundled classifiers, and their classes.
-CLASSES = {"fashion_mnist_classifier": class_names("fashion_mnist")}
+CLASSES = {
+    "fashion_mnist_classifier": class_names("fashion_mnist"),
+    "noto_emoji": class_names("noto_emoji"),
+}
 NAMES = (*CLASSES, "inception", "values")
 BATCH_SIZE = 64  # Images that a model reads at once, at most.
 
@@ -159,11 +162,11 @@ def get_extractor(source: Any) -> Extractor:
     """The extractor for a name, a file, a model or a callable.
 
     Args:
-        source: `"fashion_mnist_classifier"` (bundled, grey 28×28), `"inception"` (the FID Inception
-            of 2015; its weights are fetched on first use), `"values"` (the samples' own values, for
-            rows, series and volumes), a path to a `.keras` file or to
-            Inception weights (`.pth`), a `keras.Model` or a callable of float images in −1…1, or an
-            `Extractor`.
+        source: `"fashion_mnist_classifier"` (bundled, grey 28×28), `"noto_emoji"` (bundled, emoji
+            of 64×64 in colour), `"inception"` (the FID Inception of 2015; its weights are fetched
+            on first use), `"values"` (the samples' own values, for rows, series and volumes), a
+            path to a `.keras` file or to Inception weights (`.pth`), a `keras.Model` or a callable
+            of float images in −1…1, or an `Extractor`.
     """
     if isinstance(source, Extractor):
         return source

@@ -95,9 +95,9 @@ def score(
         metric.begin(keys[takes_condition(metric)])
     # All metrics see a batch before the next one comes: an extractor that they share reads it once.
     for start in range(0, max(len(real.samples), len(others.samples)), BATCH):
-        sides = [Batch(*(_part(column, start) for column in side)) for side in (real, others)]
+        one, other = (Batch(*(_part(column, start) for column in side)) for side in (real, others))
         for metric in metrics:
-            _update(metric, sides[0], sides[1], _part(truth, start))
+            _update(metric, one, other, _part(truth, start))
     values = {metric: metric.result() for metric in metrics}
     return [v if isinstance(v, dict) else {metric.name: v} for metric, v in values.items()]
 
@@ -178,7 +178,7 @@ def report(
         generated = gan.generate(size, condition=wanted, seed=seed, batch_size=500)
         runs.append(score(metrics, real, Batch(generated, wanted), truth, keys))
         bar.add(1)
-    table = {}
+    table: dict[str, dict[str, Any]] = {}
     for metric, floors, *scores in zip(metrics, *runs, strict=True):
         protocol = metric.protocol | {"seeds": seeds, "num_floor": len(held_out.samples)}
         for name, floor in floors.items():
