@@ -14,6 +14,13 @@ SHAPES = [(28, 28, 1), (28, 28, 3), (32, 32, 3), (64, 64, 3), (45, 60, 1), (128,
 VARIANTS = keras_gan.list_models()
 
 
+ODD = (21, 19, 1)
+
+
+def once(shape):
+    return pytest.param(shape, marks=pytest.mark.once)
+
+
 def label(shape):
     return "x".join(map(str, shape))
 
@@ -25,7 +32,8 @@ def channels_first():
     keras.config.set_image_data_format("channels_last")
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=label)
+# Sizes follow from arithmetic; one odd size shows that a backend's layers do what it expects.
+@pytest.mark.parametrize("shape", [ODD, *(once(shape) for shape in SHAPES)], ids=label)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_makes_and_judges_every_size(variant, shape):
     recipe = get_recipe(variant)
@@ -44,7 +52,7 @@ def test_every_variant_makes_and_judges_every_size(variant, shape):
     assert np.isfinite(logits).all() and np.all(logits[0] != logits[1])
 
 
-@pytest.mark.parametrize("shape", [(21, 19, 1), (8, 8, 2)], ids=label)
+@pytest.mark.parametrize("shape", [ODD, once((8, 8, 2))], ids=label)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_trains_on_odd_sizes(variant, shape):
     gan = keras_gan.create_model(variant, shape, **needed(variant))
@@ -230,6 +238,7 @@ def test_both_data_formats_give_the_same(shape, channels_first):
     assert np.ptp(images) > 0.1 and np.ptp(logits) > 1e-3
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_trains_channels_first_with_images_channels_last(variant, channels_first):
     gan = keras_gan.create_model(variant, (16, 17, 2), **needed(variant))
@@ -239,6 +248,7 @@ def test_every_variant_trains_channels_first_with_images_channels_last(variant, 
     assert gan.sample_shape == (16, 17, 2)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "shape", [(7, 28, 1), (28, 7, 1), (28, 28), (28, 28, 0), (28.0, 28, 1), (28, 28, 1, 1)]
 )
