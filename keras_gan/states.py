@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_gan import engine
 from keras_gan.engine.keras_internals import global_seed
-from keras_gan.files import replacing
+from keras_gan.files import check_regular, replacing
 
 MAGIC = b"keras-gan state 1 "
 
@@ -110,6 +110,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Raises:
         ValueError: If the file is damaged, or comes from another version.
     """
+    check_regular(path)
     head, _, content = path.read_bytes().partition(b"\n")
     if not head.startswith(MAGIC):
         raise ValueError("it is not a state that this version of keras-gan can read")

@@ -28,7 +28,13 @@ from keras_gan.engine.keras_internals import (
     write_weights,
 )
 from keras_gan.errors import closest
-from keras_gan.files import check_regular, file_facts, finish_replacing, replacing_all
+from keras_gan.files import (
+    check_regular,
+    file_facts,
+    finish_replacing,
+    read_bytes,
+    replacing_all,
+)
 from keras_gan.gan import GAN
 from keras_gan.networks import with_own_layers
 from keras_gan.presets import card, hub, safety
@@ -105,8 +111,8 @@ def check_files(folder: Path) -> list[str]:
 
 
 def _content(path: Path) -> bytes | None:
-    with contextlib.suppress(OSError):
-        return path.read_bytes()
+    with contextlib.suppress(OSError, ValueError):
+        return read_bytes(path, safety.MAX_JSON)
     return None
 
 
