@@ -182,10 +182,20 @@ def extractor(tmp_path):
     return path
 
 
+def _metrics(config):
+    return config["compile_config"]["metrics"]
+
+
 def test_metrics_that_read_other_files_are_left_out(extractor, tmp_path, monkeypatch):
     distance = keras_gan.metrics.FrechetDistance(str(extractor))
     other = keras_gan.metrics.PrecisionRecall(str(extractor), name="another")
-    folder = scored(tmp_path / "p", distance, other)
+    metrics = [keras.saving.serialize_keras_object(metric) for metric in (distance, other)]
+    with pytest.warns(UserWarning, match="left out"):
+        folder = scored(tmp_path / "p", distance, other)
+    assert "ext.keras" not in (folder / CONFIG).read_text()
+    # A stranger's preset may name one all the same.
+    edit(folder / CONFIG, lambda config: _metrics(config).extend(metrics))
+    rehash(folder)
     monkeypatch.setattr(keras.saving, "load_model", lambda *_, **__: pytest.fail("it is opened"))
     for _ in range(2):  # Whether the file is there or not.
         with pytest.warns(UserWarning) as caught:
