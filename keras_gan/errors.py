@@ -25,19 +25,3 @@ def check_whole(name: str, value) -> int:
     if not (number and float(value).is_integer() and value >= 1):
         raise ValueError(f"{name} must be a whole number ≥ 1; got {value!r}.")
     return int(value)
-
-
-def check_shares(size: int, rest: int, devices: int) -> None:
-    """Raises ValueError unless devices can share batches of a size equally, and the last one.
-
-    Args:
-        size: Samples in a batch.
-        rest: Samples in the last batch if it is smaller, or 0.
-        devices: The number of devices.
-    """
-    for samples in (size, rest):
-        if samples % devices:
-            raise ValueError(
-                f"A batch of {samples} cannot be shared equally by {devices} devices; give "
-                f"batches of a multiple of {devices}, the last one of the data too."
-            )

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_gan.engine.sharing import Sharing
+
 
 def _refuse(*args, **kwargs):
     raise RuntimeError(
@@ -10,10 +12,8 @@ def _refuse(*args, **kwargs):
     )
 
 
-class Trainer:
-    devices, leads = 1, True
+class Trainer(Sharing):
     fit = _refuse
-    compilation = None
 
 
 value_and_grad = input_gradient = logits_and_gradient = apply = _refuse

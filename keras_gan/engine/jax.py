@@ -9,7 +9,7 @@ import keras
 
 from keras_gan.engine import keras_internals
 from keras_gan.engine.scopes import CopiedScope, pure_step
-from keras_gan.errors import check_shares
+from keras_gan.engine.sharing import Sharing, first_devices
 
 # Keras' own are as fast: XLA makes one kernel of a normalization, and arrays need no pipeline.
 batch_norm = loader = None
@@ -164,12 +164,9 @@ def on_devices(count):
     Raises:
         ValueError: If there are fewer.
     """
-    found = keras.distribution.list_devices()
-    if count is not None and count > len(found):
-        raise ValueError(f"There are {len(found)} devices, fewer than the {count} asked for.")
+    chosen = first_devices(keras.distribution.list_devices(), count)
     before = keras.distribution.distribution()
-    chosen = keras.distribution.DataParallel(devices=found[:count])
-    keras.distribution.set_distribution(chosen)
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=chosen))
     try:
         yield
     finally:
@@ -189,10 +186,8 @@ def free_memory():
     return stats["bytes_limit"] - stats["bytes_in_use"]
 
 
-class Trainer:
+class Trainer(Sharing):
     """Fits `_step(batch) -> logs` to Keras' JAX trainer."""
-
-    compilation = None  # Every step is compiled, or none is.
 
     @property
     def leads(self):
@@ -204,23 +199,6 @@ class Trainer:
         """The number of devices that share a batch, by `keras.distribution`."""
         distribution = keras.distribution.distribution()
         return 1 if distribution is None else distribution.num_model_replicas
-
-    def own_callbacks(self, callbacks):
-        """Returns all of a training's callbacks: every process runs them."""
-        return callbacks
-
-    def check_shares(self, size, rest):
-        """Raises ValueError unless the devices can share batches of a size, and the last one.
-
-        Args:
-            size: Samples in a batch.
-            rest: Samples in the last batch if it is smaller, or 0.
-
-        Returns:
-            Whether the last batch has to be left out.
-        """
-        check_shares(size, rest, self.devices)
-        return False
 
     def train_step(self, state, data):
         weights = self.trainable_variables, self.non_trainable_variables

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_gan.engine import keras_internals
 from keras_gan.engine.scopes import CopiedScope
+from keras_gan.engine.sharing import Sharing, first_devices
 
 
 def value_and_grad(fn, variables):
@@ -209,9 +210,7 @@ def on_devices(count):
         parts = count * [tf.config.LogicalDeviceConfiguration()]
         tf.config.set_logical_device_configuration(cpu, parts)
     found = [device.name for device in tf.config.list_logical_devices(kind)]
-    if count is not None and count > len(found):
-        raise ValueError(f"There are {len(found)} devices, fewer than the {count} asked for.")
-    return tf.distribute.MirroredStrategy(found[:count]).scope()
+    return tf.distribute.MirroredStrategy(first_devices(found, count)).scope()
 
 
 def device_name():
@@ -224,31 +223,16 @@ def free_memory():
     return
 
 
-class Trainer:
+class Trainer(Sharing):
     """Fits `_step(batch) -> logs` to Keras' TensorFlow trainer."""
-
-    compilation = None  # Every step is compiled, or none is.
-    leads = True  # Whether this process prints and writes files.
 
     @property
     def devices(self):
         """The number of devices that share a batch: the replicas of a `tf.distribute` strategy."""
         return self.distribute_strategy.num_replicas_in_sync
 
-    def own_callbacks(self, callbacks):
-        """Returns all of a training's callbacks: every process runs them."""
-        return callbacks
-
     def check_shares(self, size, rest):
-        """Raises ValueError unless each of the devices gets a part of batches of a size.
-
-        Args:
-            size: Samples in a batch.
-            rest: Samples in the last batch if it is smaller, or 0.
-
-        Returns:
-            Whether the last batch has to be left out.
-        """
+        """Raises ValueError unless each device gets a part of a batch; parts may be unequal."""
         if size < self.devices:
             raise ValueError(too_small(self.devices, f"of {size}"))
         return 0 < rest < self.devices

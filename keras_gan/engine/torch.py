@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from keras_gan.engine import torch_compile, torch_ranks
 from keras_gan.engine.keras_internals import WithoutDynamo, torch_device
 from keras_gan.engine.scopes import CopiedScope
-from keras_gan.errors import check_shares
+from keras_gan.engine.sharing import Sharing
 
 loader = None  # Keras' own is as fast for arrays.
 
@@ -195,7 +195,7 @@ def free_memory():
     return torch.cuda.mem_get_info()[0] if torch_device().startswith("cuda") else None
 
 
-class Trainer(WithoutDynamo):
+class Trainer(Sharing, WithoutDynamo):
     """Fits `_step(batch) -> logs` to Keras' torch trainer."""
 
     _compiled_step: torch_compile.CompiledStep | None = None
@@ -220,19 +220,6 @@ class Trainer(WithoutDynamo):
     def leads(self):
         """Whether this process prints and writes files."""
         return torch_ranks.rank() == 0
-
-    def check_shares(self, size, rest):
-        """Raises ValueError unless the processes can share batches of a size, and the last one.
-
-        Args:
-            size: Samples in a batch.
-            rest: Samples in the last batch if it is smaller, or 0.
-
-        Returns:
-            Whether the last batch has to be left out.
-        """
-        check_shares(size, rest, self.devices)
-        return False
 
     def own_callbacks(self, callbacks):
         """Returns those of a training's callbacks that this process runs."""
@@ -290,7 +277,7 @@ class Trainer(WithoutDynamo):
 
 def _on_device(batch):
     """Returns this process' part of a batch, where the step runs."""
-    return type(batch)(*(None if part is None else _moved(part) for part in batch))
+    return batch.map(_moved)
 
 
 def _moved(part):

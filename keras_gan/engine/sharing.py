@@ -1,0 +1,57 @@
+"""How devices share the batches of a training, where the frameworks do not differ."""
+
+from typing import Any
+
+
+class Sharing:
+    """What a backend's `Trainer` says of devices and processes, unless it says otherwise.
+
+    Attributes:
+        compilation: What decides whether the next steps are compiled, as JSON values, which a run
+            keeps; None where every step is compiled, or none is.
+    """
+
+    compilation: Any = None
+
+    @property
+    def devices(self):
+        """The number of devices that share a batch."""
+        return 1
+
+    @property
+    def leads(self):
+        """Whether this process prints and writes files."""
+        return True
+
+    def own_callbacks(self, callbacks):
+        """Returns those of a training's callbacks that this process runs: all of them."""
+        return callbacks
+
+    def check_shares(self, size, rest):
+        """Raises ValueError unless the devices can share batches equally, and the last one.
+
+        Args:
+            size: Samples in a batch.
+            rest: Samples in the last batch if it is smaller, or 0.
+
+        Returns:
+            Whether the last batch has to be left out.
+        """
+        for samples in (size, rest):
+            if samples % self.devices:
+                raise ValueError(
+                    f"A batch of {samples} cannot be shared equally by {self.devices} devices; "
+                    f"give batches of a multiple of {self.devices}, the last one of the data too."
+                )
+        return False
+
+
+def first_devices(found, count):
+    """Returns the first so many of the devices that were found; all for None.
+
+    Raises:
+        ValueError: If there are fewer.
+    """
+    if count is not None and count > len(found):
+        raise ValueError(f"There are {len(found)} devices, fewer than the {count} asked for.")
+    return found[:count]
