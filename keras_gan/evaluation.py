@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_gan.datasets import batches
+from keras_gan.datasets.batches import Batch
 from keras_gan.engine.keras_internals import EpochIterator
 from keras_gan.metrics.streaming import content_keys, takes_condition
 
@@ -46,9 +47,7 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
         batch = batches.as_batch(data, batches.with_data(gan.condition))
         if batch.condition is not None and not gan.condition.is_image:
             gan.condition.check(batch.condition)  # Of a loader, only one batch was looked at.
-        batch = batches.prepared(batch, gan.values, gan.condition, noise)
-        real = ops.convert_to_numpy(batch.samples)
-        condition = None if batch.condition is None else ops.convert_to_numpy(batch.condition)
+        real, condition = prepared(gan, batch, noise)
         generated = gan.sampled(random, len(real), condition)
         totals += len(real) * _compared(gan, real, generated, condition)
         count += len(real)
@@ -64,6 +63,19 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
     logs = {name: float(value) for name, value in logs.items()}
     callbacks.on_test_end(logs)
     return logs
+
+
+def prepared(gan, batch: Batch, noise) -> Batch:
+    """Returns a batch as the networks get it, see `batches.prepared`, outside a step: in NumPy.
+
+    Args:
+        gan: The model.
+        batch: What a loader gives.
+        noise: What `uniform` returns.
+    """
+    tensors = batch.map(ops.convert_to_tensor)
+    ready = batches.prepared(tensors, gan.values, gan.condition, noise)
+    return ready.map(ops.convert_to_numpy)
 
 
 def begin_metrics(gan, real=None, condition=None) -> None:

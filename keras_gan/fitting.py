@@ -211,12 +211,8 @@ class Fitting:
         """Keeps the first samples and their conditions; returns the samples' loader."""
         x, first = first_batch(x, None)
         kept, _ = batches.divided(first, EXAMPLES)
-        uniform = evaluation.uniform(np.random.default_rng(0))
-        kept = batches.prepared(
-            Batch(*(None if part is None else ops.convert_to_tensor(part) for part in kept)),
-            self.values, self.condition, uniform,
-        )  # fmt: skip
-        self.examples = Batch(*map(ops.convert_to_numpy, kept))
+        noise = evaluation.uniform(np.random.default_rng(0))
+        self.examples = evaluation.prepared(self, kept, noise)
         return x
 
     def train_on_batch(self, x, y=None, *args, **kwargs):

@@ -154,13 +154,8 @@ class Watch(keras.callbacks.Callback):
         """Returns the spreads of real samples and of generated ones with the same conditions."""
         gan, random = self.model, np.random.default_rng(0)
         head, _ = batches.divided(first, SAMPLES)
-        tensors = Batch(*(None if part is None else ops.convert_to_tensor(part) for part in head))
-        real, condition = batches.prepared(
-            tensors, gan.values, gan.condition, evaluation.uniform(random)
-        )
-        condition = None if condition is None else ops.convert_to_numpy(condition)
-        generated = gan.sampled(random, len(real), condition)
-        return spread(ops.convert_to_numpy(real)), spread(generated)
+        real, condition = evaluation.prepared(gan, head, evaluation.uniform(random))
+        return spread(real), spread(gan.sampled(random, len(real), condition))
 
     def _judge(self, kind: str, is_so: bool, message: str) -> None:
         """Finds a trouble if it is seen for the third time in a row."""

@@ -12,6 +12,7 @@ from keras_gan.datasets.loaders import (
     Batch,
     as_array,
     as_batch,
+    concatenated,
     is_endless,
     is_on_disk,
     peeked,
@@ -131,9 +132,8 @@ class SeededBatches(keras.utils.PyDataset):
         chosen = order[start : start + self.batch_size]
         if self.is_array:
             return tuple(part[chosen] for part in self.arrays)
-        rows = [as_batch(self.samples[int(i)], conditional=True) for i in chosen]
-        columns = zip(*rows, strict=True)
-        return tuple(np.concatenate(column) for column in columns if column[0] is not None)
+        rows = (as_batch(self.samples[int(i)], conditional=True) for i in chosen)
+        return tuple(part for part in concatenated(rows) if part is not None)
 
     @property
     def arrays(self) -> list:
@@ -313,17 +313,13 @@ def _collected(generator, conditional: bool) -> tuple:
     rows: list[Batch] = []
     size = 0
     for data in generator:
-        batch = as_batch(data, conditional)
-        rows.append(Batch(*(None if v is None else ops.convert_to_numpy(v) for v in batch)))
+        rows.append(as_batch(data, conditional).map(ops.convert_to_numpy))
         size += rows[-1].samples.nbytes
         if size > LARGEST or len(rows) > MOST_BATCHES:
             raise ValueError(_ENDLESS)
-    columns = (None if v[0] is None else np.concatenate(v) for v in zip(*rows, strict=True))
-    return tuple(columns) or (iter(()), None)
+    return concatenated(rows) if rows else (iter(()), None)
 
 
 def divided(batch: Batch, size) -> tuple[Batch, Batch]:
     """Returns the first `size` samples of a batch, and the others."""
-    columns = [(None, None) if v is None else (v[:size], v[size:]) for v in batch]
-    head, tail = zip(*columns, strict=True)
-    return Batch(*head), Batch(*tail)
+    return batch.map(lambda part: part[:size]), batch.map(lambda part: part[size:])

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,6 +22,16 @@ class Batch(NamedTuple):
 
     samples: Any
     condition: Any = None
+
+    def map(self, fn: Callable[[Any], Any]) -> "Batch":
+        """Returns a batch of what a function makes of each part; None stays None."""
+        return Batch(*(None if part is None else fn(part) for part in self))
+
+
+def concatenated(parts: Iterable[Batch]) -> Batch:
+    """Returns one batch of several, at least one, whose parts are NumPy arrays or None."""
+    columns = zip(*parts, strict=True)
+    return Batch(*(None if column[0] is None else np.concatenate(column) for column in columns))
 
 
 def as_batch(data, conditional: bool = False) -> Batch:

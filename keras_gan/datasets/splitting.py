@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_gan.datasets.batches import Batch, as_batch
 from keras_gan.datasets.folders import ImageFolder
+from keras_gan.datasets.loaders import Batch, as_batch, concatenated
 from keras_gan.datasets.named import list_datasets
 from keras_gan.datasets.opening import open_images
 from keras_gan.datasets.pairs import ImagePairs
@@ -92,7 +92,7 @@ def _rows(images: Batch, chosen: Any) -> Batch:
     """Returns the images that a slice or a mask chooses, with what belongs to them."""
     if isinstance(images.samples, ImageFolder):
         return Batch(images.samples.subset(chosen))
-    return Batch(*(None if column is None else column[chosen] for column in images))
+    return images.map(lambda part: part[chosen])
 
 
 def _read(images: Batch, batches: int | None = None) -> Batch:
@@ -101,5 +101,4 @@ def _read(images: Batch, batches: int | None = None) -> Batch:
     if not isinstance(folder, ImageFolder):
         return images
     count = len(folder) if batches is None else min(batches, len(folder))
-    columns = zip(*(as_batch(folder[i], conditional=True) for i in range(count)), strict=True)
-    return Batch(*(None if column[0] is None else np.concatenate(column) for column in columns))
+    return concatenated(as_batch(folder[i], conditional=True) for i in range(count))

@@ -6,11 +6,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_gan.conditions import Condition, Labels
-from keras_gan.datasets.batches import Batch, as_batch, divided, prepared, with_data
-from keras_gan.evaluation import uniform
+from keras_gan.datasets.batches import Batch, as_batch, divided, with_data
+from keras_gan.evaluation import prepared, uniform
 from keras_gan.metrics import classes, pairs, streaming
 from keras_gan.metrics.extractors import CLASSES, get_extractor
 from keras_gan.metrics.streaming import content_keys, takes_condition
@@ -204,9 +203,8 @@ def _computed(gan, images: Batch) -> Batch:
     """Returns images with the conditions that are computed from them."""
     noise, parts = uniform(np.random.default_rng(0)), []
     for start in range(0, len(images.samples), BATCH):
-        batch = Batch(ops.convert_to_tensor(images.samples[start : start + BATCH]))
-        batch = prepared(batch, gan.values, gan.condition, noise)
-        parts.append(ops.convert_to_numpy(batch.condition))
+        batch = Batch(images.samples[start : start + BATCH])
+        parts.append(prepared(gan, batch, noise).condition)
     return Batch(images.samples, np.concatenate(parts))
 
 
