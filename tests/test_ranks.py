@@ -47,6 +47,7 @@ def run(case, count, folder):
     [
         ("perceptrons", 2),
         ("convolutions", 2),
+        ("overridden", 2),
         pytest.param("perceptrons", 4, marks=pytest.mark.full),
         pytest.param("convolutions", 4, marks=pytest.mark.full),
         pytest.param("compiled", 2, marks=pytest.mark.full),

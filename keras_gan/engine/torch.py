@@ -277,11 +277,10 @@ class Trainer(Sharing, WithoutDynamo):
 
 def _on_device(batch):
     """Returns this process' part of a batch, where the step runs."""
-    return batch.map(_moved)
+    return batch.map(lambda part: _moved(torch_ranks.part(part)))
 
 
 def _moved(part):
-    part = torch_ranks.part(part)
     if torch_device().startswith("cuda") and isinstance(part, torch.Tensor):
         # A GPU copies from pinned memory while the host continues. From pageable memory, the host
         # would wait until the GPU has finished all steps before.
