@@ -38,27 +38,12 @@ EPOCHS = 2
 
 def from_python(folder, data):
     """Trains a GAN with everything that has a state of its own, for `Run`."""
-    import keras
-    import numpy as np
+    from conftest import pictures, rich_gan
 
-    from keras_gan import GAN, augment, callbacks, metrics, networks, runs, terms
+    from keras_gan import callbacks, runs
 
-    keras.utils.set_random_seed(1)
-    layers = keras.layers
-    discriminator = [
-        keras.Input((8, 8, 1)), layers.Flatten(), layers.GaussianNoise(0.1), layers.Dense(8),
-        layers.BatchNormalization(), layers.Dropout(0.3), layers.Dense(1),
-    ]  # fmt: skip
-    gan = GAN(
-        networks.mlp_generator((8, 8, 1), 3, (6,)), keras.Sequential(discriminator),
-        terms=[terms.GradientPenalty(1.0)], augment=augment.AdaptiveAugment(),
-        discriminator_steps=2, ema_momentum=0.9,
-    )  # fmt: skip
-    adam = keras.optimizers.Adam
-    distance = metrics.SlicedWassersteinDistance(8)
-    gan.compile(adam(1e-3, 0.5), adam(4e-3), metrics=[distance])
-    images = np.random.default_rng(0).integers(0, 256, (26, 8, 8, 1), dtype="uint8")
-    gan.fit(
+    images = pictures(26)
+    rich_gan().fit(
         images, batch_size=6, epochs=EPOCHS, validation_data=images[:8], verbose=0,
         callbacks=[runs.Run(folder, minutes=0), callbacks.LinearDecay(0.8)],
     )  # fmt: skip

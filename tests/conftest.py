@@ -13,7 +13,7 @@ import pytest
 from keras import layers, ops
 from PIL import Image
 
-from keras_gan import GAN, engine, networks
+from keras_gan import GAN, augment, datasets, engine, metrics, networks, terms
 from keras_gan.conditions import Images, Labels
 from keras_gan.presets import get_recipe
 
@@ -210,6 +210,51 @@ def tiny_gan(**options):
     random = np.random.default_rng(0)
     gan.set_weights([random.normal(0, 1, w.shape) for w in gan.get_weights()])
     return gan
+
+
+def rich_gan():
+    """A GAN with everything that has a state of its own."""
+    keras.utils.set_random_seed(1)
+    discriminator = [
+        keras.Input((8, 8, 1)), layers.Flatten(), layers.GaussianNoise(0.1), layers.Dense(8),
+        layers.BatchNormalization(), layers.Dropout(0.3), layers.Dense(1),
+    ]  # fmt: skip
+    gan = GAN(
+        networks.mlp_generator((8, 8, 1), 3, (6,)), keras.Sequential(discriminator),
+        terms=[terms.GradientPenalty(1.0)], augment=augment.AdaptiveAugment(),
+        discriminator_steps=2, ema_momentum=0.9,
+    )  # fmt: skip
+    averaged = keras.optimizers.Adam(4e-3, use_ema=True, ema_momentum=0.9)
+    distance = metrics.SlicedWassersteinDistance(8)
+    gan.compile(keras.optimizers.Adam(1e-3, 0.5), averaged, metrics=[distance])
+    return gan
+
+
+class Batches(keras.utils.PyDataset):
+    """A loader of given batches."""
+
+    def __init__(self, batches, **options):
+        super().__init__(**options)
+        self.batches = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, index):
+        return self.batches[index]
+
+
+@pytest.fixture
+def small_sets(tmp_path, monkeypatch):
+    """Named sets have 256 images, and files are written into a folder of the test."""
+    load = datasets.load
+
+    def small(name, labels=False):
+        images, classes = load(name, labels=True)
+        return (images[:256], classes[:256]) if labels else images[:256]
+
+    monkeypatch.setattr(datasets, "load", small)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")

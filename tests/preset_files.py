@@ -24,6 +24,13 @@ def assert_same(gan, other):
     np.testing.assert_allclose(images(gan), images(other), rtol=0, atol=1e-6)
 
 
+def assert_same_networks(gan, other):
+    """A changed config may leave networks out, but those that there are keep their weights."""
+    for network in ("generator", "discriminator", "ema_generator"):
+        if getattr(gan, network) is not None:
+            assert_equal(*(values(getattr(one, network).weights) for one in (gan, other)))
+
+
 def refused(name, error=ValueError):
     """Returns the error message of a preset that is refused, which must be one line."""
     with pytest.raises(error) as caught:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import (
     BACKEND,
+    Batches,
     assert_readable,
     fit,
     generated,
@@ -238,18 +239,6 @@ def test_tf_data_without_shapes():
 # Labels that do not exist, in later batches of loaders.
 
 
-class Pairs(keras.utils.PyDataset):
-    def __init__(self, batches, **options):
-        super().__init__(**options)
-        self.batches = batches
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, index):
-        return self.batches[index]
-
-
 def torch_loader(batches):
     torch = pytest.importorskip("torch")
     rows = [
@@ -271,8 +260,8 @@ def tf_data(batches):
 
 
 LOADERS = {
-    "PyDataset": Pairs,
-    "threads": lambda batches: Pairs(batches, workers=2),
+    "PyDataset": Batches,
+    "threads": lambda batches: Batches(batches, workers=2),
     "generator": iter,
     "torch": torch_loader,
     "grain": grain_map,
@@ -310,7 +299,7 @@ def test_vectors_of_later_batches_that_are_not_finite():
 
 @once
 def test_a_watched_data_set_is_that_data_set():
-    class Counting(Pairs):
+    class Counting(Batches):
         begun = ended = 0
 
         def on_epoch_begin(self):

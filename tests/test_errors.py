@@ -1,10 +1,19 @@
 """Bad data gets one clear sentence from `fit` and `evaluate`, before anything is trained."""
 
-import keras
 import numpy as np
 import pytest
 from bad_samples import BAD_SAMPLES, SHAPE, with_one
-from conftest import assert_equal, assert_readable, changed, fit, mlp_gan, pictures, points, values
+from conftest import (
+    Batches,
+    assert_equal,
+    assert_readable,
+    changed,
+    fit,
+    mlp_gan,
+    pictures,
+    points,
+    values,
+)
 
 import keras_gan
 from keras_gan import GAN, networks
@@ -35,19 +44,10 @@ def test_arrays(case):
     refuses(image_gan(), kind, *words, data=data)
 
 
-class Batches(keras.utils.PyDataset):
-    def __init__(self, *batches):
-        super().__init__()
-        self.batches = batches
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, index):
-        return self.batches[index]
-
-
-LOADERS = {"generator": lambda *batches: iter(batches), "PyDataset": Batches}
+LOADERS = {
+    "generator": lambda *batches: iter(batches),
+    "PyDataset": lambda *batches: Batches(batches),
+}
 IN_BATCHES = ["rank 3", "channels", "size", "0 to 1 and beyond", "NaN", "no images", "int64"]
 
 

@@ -5,7 +5,7 @@ import pickle
 import keras
 import numpy as np
 import pytest
-from conftest import BACKEND, assert_equal, changed, fit, mlp_gan, pictures, points, values
+from conftest import BACKEND, Batches, assert_equal, changed, fit, mlp_gan, pictures, points, values
 from keras import layers, ops
 from keras.optimizers import SGD, Adam
 
@@ -52,18 +52,6 @@ def train(gan, batches, **options):
 def native(images):
     """The images as tensors of the backend at hand."""
     return ops.convert_to_tensor(images)
-
-
-class Batches(keras.utils.PyDataset):
-    def __init__(self, batches, **options):
-        super().__init__(**options)
-        self.batches = batches
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, index):
-        return self.batches[index]
 
 
 class Numbered(keras.utils.PyDataset):

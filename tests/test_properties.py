@@ -20,10 +20,10 @@ import hypothesis
 import keras
 import numpy as np
 import pytest
-from conftest import assert_equal, pictures, values
+from conftest import Batches, assert_equal, pictures, values
 from hypothesis import strategies as st
 from keras import layers
-from preset_files import CONFIG, METADATA, WEIGHTS, assert_same, rehash
+from preset_files import CONFIG, METADATA, WEIGHTS, assert_same, assert_same_networks, rehash
 from test_cli import TINY, same_policy, tiny  # noqa: F401  The variant `tiny`.
 from test_preset_safety import byte_mutations, json_mutations
 
@@ -115,18 +115,6 @@ def network(shape, steps, labels):
     return gan
 
 
-class Dataset(keras.utils.PyDataset):
-    def __init__(self, batches):
-        super().__init__()
-        self.batches = batches
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, index):
-        return self.batches[index]
-
-
 def loaded(array, how):
     """The same samples as another kind of data."""
     batches = [array[start : start + 3] for start in range(0, len(array), 3)] if array.ndim else []
@@ -141,7 +129,7 @@ def loaded(array, how):
         "dict": lambda: {"x": array},
         "generator": lambda: (batch for batch in batches),
         "batches": lambda: batches,
-        "dataset": lambda: Dataset(batches),
+        "dataset": lambda: Batches(batches),
         "scalar": lambda: 3,
     }[how]()
 
@@ -431,12 +419,7 @@ def is_right_or_refused(saved, mutations, consistent):
                 return
             if not consistent:
                 assert_same(loaded, gan)
-            for network in ("generator", "discriminator", "ema_generator"):
-                if getattr(loaded, network) is not None:
-                    assert_equal(
-                        values(getattr(loaded, network).weights),
-                        values(getattr(gan, network).weights),
-                    )
+            assert_same_networks(loaded, gan)
             try:
                 assert len(loaded.generate(2, seed=0)) == 2
             except (ValueError, TypeError) as error:

@@ -6,7 +6,6 @@ import shlex
 import pytest
 from conftest import ROOT
 
-import keras_gan
 import keras_gan_cli
 
 pytestmark = pytest.mark.once
@@ -19,16 +18,9 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.usefixtures("small_sets")
 @pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
-def test_python_blocks(block, tmp_path, monkeypatch):
-    load = keras_gan.datasets.load
-
-    def small(name, labels=False):
-        images, classes = load(name, labels=True)
-        return (images[:256], classes[:256]) if labels else images[:256]
-
-    monkeypatch.setattr(keras_gan.datasets, "load", small)
-    monkeypatch.chdir(tmp_path)
+def test_python_blocks(block):
     exec(compile(block, "README.md", "exec"), {})
 
 

@@ -10,10 +10,18 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import BACKEND, ROOT, assert_readable, mlp_gan, pictures, points, tiny_gan
-from keras import layers
+from conftest import (
+    BACKEND,
+    ROOT,
+    assert_readable,
+    mlp_gan,
+    pictures,
+    points,
+    rich_gan,
+    tiny_gan,
+)
 
-from keras_gan import GAN, augment, datasets, from_preset, metrics, networks, states, terms
+from keras_gan import GAN, datasets, from_preset, states
 from keras_gan.callbacks import LinearDecay
 from keras_gan.images import image_grid, save_image
 from keras_gan.locks import locked
@@ -25,24 +33,6 @@ once = pytest.mark.once
 
 class Killed(Exception):
     pass
-
-
-def rich_gan():
-    """A GAN with everything that has a state of its own."""
-    keras.utils.set_random_seed(1)
-    discriminator = [
-        keras.Input((8, 8, 1)), layers.Flatten(), layers.GaussianNoise(0.1), layers.Dense(8),
-        layers.BatchNormalization(), layers.Dropout(0.3), layers.Dense(1),
-    ]  # fmt: skip
-    gan = GAN(
-        networks.mlp_generator((8, 8, 1), 3, (6,)), keras.Sequential(discriminator),
-        terms=[terms.GradientPenalty(1.0)], augment=augment.AdaptiveAugment(),
-        discriminator_steps=2, ema_momentum=0.9,
-    )  # fmt: skip
-    averaged = keras.optimizers.Adam(4e-3, use_ema=True, ema_momentum=0.9)
-    distance = metrics.SlicedWassersteinDistance(8)
-    gan.compile(keras.optimizers.Adam(1e-3, 0.5), averaged, metrics=[distance])
-    return gan
 
 
 def small_gan(**options):

@@ -9,8 +9,6 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-import keras_gan
-
 pytestmark = pytest.mark.once
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
@@ -26,16 +24,9 @@ def blocks(page):
     return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
+@pytest.mark.usefixtures("small_sets")
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: page.stem)
-def test_the_code_of_a_page(page, tmp_path, monkeypatch):
-    load = keras_gan.datasets.load
-
-    def small(name, labels=False):
-        images, classes = load(name, labels=True)
-        return (images[:256], classes[:256]) if labels else images[:256]
-
-    monkeypatch.setattr(keras_gan.datasets, "load", small)
-    monkeypatch.chdir(tmp_path)
+def test_the_code_of_a_page(page, tmp_path):
     (tmp_path / "photos").mkdir()
     for i, image in enumerate(np.random.default_rng(0).integers(0, 256, (8, 70, 80, 3))):
         Image.fromarray(image.astype("uint8")).save(tmp_path / "photos" / f"{i}.jpg")
