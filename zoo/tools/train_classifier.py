@@ -25,9 +25,9 @@ CLASSES, FEATURES = 10, 128
 HELD_OUT = 5_000
 
 
-def load(split):
-    """Returns images, float32 (n, 28, 28, 1) in −1…1, and labels (n,)."""
-    images, labels = datasets.load("fashion_mnist", split, labels=True)
+def load(name, split):
+    """Returns a set's images, float32 (n, height, width, channels) in −1…1, and labels (n,)."""
+    images, labels = datasets.load(name, split, labels=True)
     return images.astype("float32") / 127.5 - 1.0, labels
 
 
@@ -118,15 +118,12 @@ def card(facts):
         "Made with": "Keras {keras}, {backend}, {seconds:.0f} s on CPU",
         "sha256": "`{sha256}`",
     }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items()).format(**facts)
     return f"""# {facts["name"]}
 
 A classifier of Fashion-MNIST, used by `keras_gan.metrics` as a feature extractor for grey 28×28
 images. Pass its name, if it is bundled, or its path to `keras_gan.metrics.get_extractor`.
 
-| | |
-| --- | --- |
-{table}
+{table(rows, facts)}
 
 Data: Fashion-MNIST, Zalando SE, 2017 (MIT licence, arXiv:1708.07747); this file does not contain
 the images. The weights are under the library's licence, Apache-2.0.
@@ -134,6 +131,33 @@ the images. The weights are under the library's licence, Apache-2.0.
 Limits: compare distances only with distances in the same features, not with published FIDs, which
 use Inception's.
 """
+
+
+def table(rows, facts):
+    """Returns the rows of a card, in whose values the facts are put, as a table of Markdown."""
+    lines = (f"| {name} | {value} |" for name, value in rows.items())
+    return "\n".join(["| | |", "| --- | --- |", *lines]).format(**facts)
+
+
+def write(extractor, folder, facts, card):
+    """Writes an extractor and its card, and prints the facts.
+
+    Args:
+        extractor: The model; its name is that of the files.
+        folder: Where to write them.
+        facts: What is known of it.
+        card: Makes the card's text of these, and of what every extractor has.
+    """
+    path = folder / f"{extractor.name}.keras"
+    extractor.save(path)
+    facts = facts | {
+        "parameters": extractor.count_params(),
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    path.with_suffix(".md").write_text(card(facts), encoding="utf-8")
+    print(json.dumps(facts))
 
 
 def main():
@@ -149,30 +173,23 @@ def main():
     keras.utils.set_random_seed(args.seed)
     classifier = build(args.architecture)
     started = time.perf_counter()
-    images, labels = load("train")
+    images, labels = load("fashion_mnist", "train")
     held_out = train(classifier, images, labels, args.epochs, args.batch_size)
     seconds = time.perf_counter() - started
     extractor = extractor_of(classifier, images, args.name)
-    images, labels = load("test")
+    images, labels = load("fashion_mnist", "test")
     _, accuracy = classifier.evaluate(images, labels, batch_size=500, verbose=0)
-    path = args.out / f"{args.name}.keras"
-    extractor.save(path)
     facts = {
         "name": args.name,
         "architecture": args.architecture,
         "seed": args.seed,
         "epochs": args.epochs,
         "batch_size": args.batch_size,
-        "parameters": extractor.count_params(),
         "held_out_accuracy": held_out,
         "test_accuracy": accuracy,
-        "keras": keras.__version__,
-        "backend": keras.backend.backend(),
         "seconds": seconds,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
-    path.with_suffix(".md").write_text(card(facts), encoding="utf-8")
-    print(json.dumps(facts))
+    write(extractor, args.out, facts, card)
 
 
 if __name__ == "__main__":

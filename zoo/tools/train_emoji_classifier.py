@@ -10,8 +10,6 @@ in training; nothing is chosen by them.
 """
 
 import argparse
-import hashlib
-import json
 import time
 from pathlib import Path
 
@@ -20,16 +18,10 @@ import numpy as np
 from keras import layers
 
 from keras_gan import datasets
-from zoo.tools.train_classifier import convolution, extractor_of
+from zoo.tools.train_classifier import convolution, extractor_of, load, table, write
 
 NAME, SHAPE, FEATURES = "noto_emoji", (64, 64, 3), 128
 NAMES = datasets.class_names(NAME)
-
-
-def load(split):
-    """Returns images, float32 (n, 64, 64, 3) in −1…1, and labels (n,)."""
-    images, labels = datasets.load(NAME, split, labels=True)
-    return images.astype("float32") / 127.5 - 1.0, labels
 
 
 def build():
@@ -85,16 +77,13 @@ def card(facts):
         "Made with": "Keras {keras}, {backend}, {seconds:.0f} s on CPU",
         "sha256": "`{sha256}`",
     }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items()).format(**facts)
     return f"""# {NAME}
 
 A classifier of emoji into the nine groups of Unicode's list, used by `keras_gan.metrics` as a
 feature extractor for small colour images of the same kind. Pass its name to
 `keras_gan.metrics.get_extractor`.
 
-| | |
-| --- | --- |
-{table}
+{table(rows, facts)}
 
 Data: Noto Emoji, Google (OFL 1.1), and the groups of Unicode's `emoji-test.txt`; this file contains
 neither. The weights are under the library's licence, Apache-2.0.
@@ -116,30 +105,23 @@ def main():
     keras.utils.set_random_seed(args.seed)
     classifier = build()
     started = time.perf_counter()
-    images, labels = load("train")
+    images, labels = load(NAME, "train")
     train(classifier, images, labels, args.epochs, args.batch_size)
     seconds = time.perf_counter() - started
     extractor = extractor_of(classifier, images, NAME)
-    test_images, test_labels = load("test")
+    test_images, test_labels = load(NAME, "test")
     shares = accuracies(classifier, test_images, test_labels)
-    path = args.out / f"{NAME}.keras"
-    extractor.save(path)
     facts = {
         "seed": args.seed,
         "epochs": args.epochs,
         "batch_size": args.batch_size,
         "images": len(images),
         "test_images": len(test_images),
-        "parameters": extractor.count_params(),
         "accuracies": dict(zip(NAMES, shares, strict=True)),
         "balanced_accuracy": float(np.mean(shares)),
-        "keras": keras.__version__,
-        "backend": keras.backend.backend(),
         "seconds": seconds,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
-    path.with_suffix(".md").write_text(card(facts), encoding="utf-8")
-    print(json.dumps(facts))
+    write(extractor, args.out, facts, card)
 
 
 if __name__ == "__main__":
