@@ -26,7 +26,8 @@ POSITIVE = (
     "share_of_ceiling",
 )
 PROGRAMS = ["benchmarks.peers", "benchmarks.score", "benchmarks.step", "benchmarks.toys"]
-PROGRAMS += ["zoo.tools.bundle", "zoo.tools.quality", "zoo.tools.train_classifier"]
+TOOLS = ["bundle", "quality", "queue", "train_classifier", "train_emoji_classifier"]
+PROGRAMS += [f"zoo.tools.{name}" for name in TOOLS]
 TINY = (
     f"--backends {BACKEND} --variants vanilla --sizes 8x8x1 --batch-sizes 4 "
     "--scaling-variant vanilla --scaling-batches 4 --scaling-sizes 8 --inference-batches 1 2 "

@@ -19,9 +19,10 @@ from preset_files import (
 )
 
 import keras_gan
-from keras_gan import GAN, files, presets
+from keras_gan import GAN, conditions, files, presets
 from keras_gan.images import sample_grid
 from keras_gan.presets import folders
+from keras_gan.presets.card import write_card
 from zoo.tools import bundle
 
 FILES = ["README.md", CONFIG, METADATA, WEIGHTS, "samples.png"]
@@ -74,6 +75,21 @@ def test_what_is_written(tmp_path):
     assert "$" not in card
     for part in ("- paper: Us 2026", "- frechet_distance: mean 1.5, floor 0.25\n", "(curves.png)"):
         assert part in card
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (None, ["pipeline_tag: unconditional-image-generation", "gan.generate(64, seed=0)"]),
+        (conditions.Labels(["a hat", "bag"]), ["pipeline_tag: other", "condition='a hat'"]),
+        (conditions.Vector(3), ["pipeline_tag: other", "condition=vector"]),
+        (conditions.Downscaled(2), ["pipeline_tag: image-to-image", "gan.translate(pictures)"]),
+    ],
+)
+def test_the_card_says_how_a_model_is_used(condition, words):
+    text = write_card({"name": "mine"}, curves=False, condition=condition)
+    assert all(word in text for word in words)
 
 
 def test_uncompiled_preset(tmp_path):

@@ -18,23 +18,38 @@ MEASURED = (
 TRAINING = ("epochs", "seconds", "seed", "backend", "device")
 
 
-def write_card(metadata: dict[str, Any], curves: bool) -> str:
+def write_card(metadata: dict[str, Any], curves: bool, condition: Any = None) -> str:
     """Returns the text of a preset's README.
 
     Args:
         metadata: The preset's metadata, with at least its `name`. Entries that the card shows:
             `paper`, `data`, `licence`, `limits`, those of `TRAINING`, and `scores`.
         curves: Whether the preset has a `curves.png`.
+        condition: The `keras_gan.conditions.Condition` of the model, or None.
     """
+    task, example = _use(condition)
     training = [f"- {key}: {metadata[key]}" for key in TRAINING if key in metadata]
     scores = [_score(name, values) for name, values in metadata.get("scores", {}).items()]
     scores += ["", MEASURED] if scores else ["Not measured."]
     return string.Template(TEMPLATE.read_text("utf-8")).safe_substitute(
         DEFAULTS | metadata,
+        task=task,
+        example=example,
         training="\n".join(training),
         curves="![Losses and scores over the epochs](curves.png)" if curves else "",
         scores="\n".join(scores),
     )
+
+
+def _use(condition) -> tuple[str, str]:
+    """Returns the Hub's name for what a model does, and a line of Python that does it."""
+    if condition is None:
+        made = "images = gan.generate(64, seed=0)  # uint8 (64, height, width, channels)"
+        return "unconditional-image-generation", made
+    if condition.is_image:
+        return "image-to-image", "images = gan.translate(pictures)  # uint8, as are the pictures"
+    one = repr(condition.class_names[0]) if hasattr(condition, "class_names") else "vector"
+    return "other", f"images = gan.generate(16, condition={one}, seed=0)"
 
 
 def _score(name, values):

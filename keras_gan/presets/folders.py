@@ -217,7 +217,7 @@ def save_to_preset(
         if gan.examples is not None:
             np.savez_compressed(written / EXAMPLES, **gan.examples._asdict())
         _write_pictures(gan, history, written)
-        text = card.write_card(facts, curves=bool(history))
+        text = card.write_card(facts, bool(history), gan.condition)
         (written / "README.md").write_text(text, encoding="utf-8")
         facts["files"] = {path.name: file_facts(path) for path in sorted(written.iterdir())}
         (written / METADATA).write_text(json.dumps(facts, indent=1))
