@@ -82,7 +82,7 @@ def test_what_is_written(tmp_path):
     ("condition", "words"),
     [
         (None, ["pipeline_tag: unconditional-image-generation", "gan.generate(64, seed=0)"]),
-        (conditions.Labels(["a hat", "bag"]), ["pipeline_tag: other", "condition='a hat'"]),
+        (conditions.Labels(["a hat", "bag"]), ["pipeline_tag: other", 'condition="a hat"']),
         (conditions.Vector(3), ["pipeline_tag: other", "condition=vector"]),
         (conditions.Downscaled(2), ["pipeline_tag: image-to-image", "gan.translate(pictures)"]),
     ],

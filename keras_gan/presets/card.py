@@ -1,5 +1,6 @@
 """The card of a preset: its README, with the front matter of the Hugging Face Hub."""
 
+import json
 import string
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def _use(condition) -> tuple[str, str]:
         return "unconditional-image-generation", made
     if condition.is_image:
         return "image-to-image", "images = gan.translate(pictures)  # uint8, as are the pictures"
-    one = repr(condition.class_names[0]) if hasattr(condition, "class_names") else "vector"
+    names = getattr(condition, "class_names", None)
+    one = "vector" if names is None else json.dumps(names[0], ensure_ascii=False)
     return "other", f"images = gan.generate(16, condition={one}, seed=0)"
 
 
