@@ -73,8 +73,8 @@ def prepared(gan, batch: Batch, noise) -> Batch:
         batch: What a loader gives.
         noise: What `uniform` returns.
     """
-    tensors = batch.map(ops.convert_to_tensor)
-    ready = batches.prepared(tensors, gan.values, gan.condition, noise)
+    # Not made a tensor first: with floatx bfloat16, Keras makes float32 of uint8 on JAX.
+    ready = batches.prepared(batch, gan.values, gan.condition, noise)
     return ready.map(ops.convert_to_numpy)
 
 

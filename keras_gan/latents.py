@@ -109,7 +109,7 @@ def project(
         raise ValueError(f"Keras' {keras.backend.backend()} backend has no gradients to follow.")
     images = np.asarray(images)
     gan.values.check(images)
-    target = ops.convert_to_numpy(gan.values.scaled(ops.convert_to_tensor(images)))
+    target = ops.convert_to_numpy(gan.values.scaled(images))
     if gan.condition is not None:
         condition = gan.condition.chosen(condition, len(images), np.random.default_rng(seed))
     elif condition is not None:

@@ -17,6 +17,7 @@ from keras import layers, ops
 from keras.optimizers import SGD, Adam
 
 from keras_gan import GAN, metrics, networks
+from keras_gan.datasets.batches import SeededBatches
 from keras_gan.terms import GradientPenalty, Term
 
 # How `fit` can run the step: each compiler is its own way to go wrong. "auto" is jit_compile=True
@@ -516,9 +517,11 @@ def test_uint8_is_scaled_whatever_the_default_dtype():
     try:
         keras.config.set_floatx("bfloat16")
         found = gan.evaluate(images, verbose=0)
+        [kept] = SeededBatches(images, 8, keep_on_device=True)[0]
     finally:
         keras.config.set_floatx("float32")
     np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
+    assert keras.backend.standardize_dtype(kept.dtype) == "uint8"
 
 
 def test_whole_floats_are_numbers_of_samples():

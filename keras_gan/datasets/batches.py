@@ -108,7 +108,7 @@ class SeededBatches(keras.utils.PyDataset):
         self.is_array = hasattr(samples, "shape")
         # Threads help where files are read: Pillow decodes in parallel.
         super().__init__(workers=1 if self.is_array else 4)
-        keep = ops.convert_to_tensor if keep_on_device else lambda array: array
+        keep = _on_device if keep_on_device else lambda array: array
         self.samples = keep(samples)
         self.condition = None if condition is None else keep(condition)
         self.batch_size = min(batch_size, len(samples))
@@ -154,7 +154,7 @@ class SeededBatches(keras.utils.PyDataset):
             if self.shuffle:
                 order = np.random.default_rng([self.seed, pass_number]).permutation(order)
             if self.keep_on_device:
-                order = ops.convert_to_tensor(order.astype("int32"))
+                order = _on_device(order.astype("int32"))
             self._order = (pass_number, order)
         return order
 
@@ -318,6 +318,11 @@ def _collected(generator, conditional: bool) -> tuple:
         if size > LARGEST or len(rows) > MOST_BATCHES:
             raise ValueError(_ENDLESS)
     return concatenated(rows) if rows else (iter(()), None)
+
+
+def _on_device(array):
+    # The type is given: with floatx bfloat16, Keras makes float32 of uint8 on JAX.
+    return ops.convert_to_tensor(array, keras.backend.standardize_dtype(array.dtype))
 
 
 def divided(batch: Batch, size) -> tuple[Batch, Batch]:

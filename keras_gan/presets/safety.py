@@ -110,7 +110,8 @@ def _refuse_object(config):
     if config.get("class_name") in ("__numpy__", "__tensor__"):
         # A string type can be of any length.
         keras.backend.standardize_dtype(str((config.get("config") or {}).get("dtype")))
-    kind, module = config.get("class_name"), config.get("module") or "keras"
+    # Keras writes no module, as null, for a class of the program that is run.
+    kind, module = config.get("class_name"), config.get("module", "keras") or "__main__"
     # Keras looks up functions by their name and classes by the name they were registered under.
     name = config.get("config" if kind == "function" else "registered_name") or ""
     registered = keras.saving.get_registered_object(name) is not None
