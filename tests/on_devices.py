@@ -6,7 +6,8 @@ import os
 import sys
 
 COUNT = int(sys.argv[1])
-os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={COUNT}"
+FLAGS = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = f"{FLAGS} --xla_force_host_platform_device_count={COUNT}"
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402

@@ -11,6 +11,8 @@ bundled presets:
 
     python -m zoo.tools.bundle FOLDER/dcgan-* dcgan_fashion_mnist
     python -m zoo.tools.bundle FOLDER/emoji-* dcgan_noto_emoji --last
+
+`zoo.tools.reconstruction` trains what the translating ones are compared with.
 """
 
 import argparse
