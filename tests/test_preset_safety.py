@@ -30,7 +30,7 @@ from preset_files import (
 )
 
 import keras_gan
-from keras_gan.presets import folders
+from keras_gan.presets import folders, safety
 
 pytestmark = pytest.mark.once
 
@@ -101,6 +101,23 @@ HARM = {
     ),
     "code in the weights' place": lambda config: config.update(a_lambda()),
 }
+
+
+# These are named as if they were Keras' own; Keras looks for them there, and finds nothing to call.
+LEFT_TO_KERAS = {
+    "os.system by its path alone",
+    "exec",
+    "a module with code, as keras",
+    "keras' own get_file",
+}
+
+
+@pytest.mark.parametrize("case", sorted({*HARM} - LEFT_TO_KERAS))
+def test_code_is_seen_before_keras_reads_the_config(case, preset):
+    config = json.loads((preset / CONFIG).read_text())
+    HARM[case](config)
+    with pytest.raises(ValueError, match="which could run code"):
+        safety.refuse_code(config)
 
 
 @pytest.mark.parametrize("case", HARM)
