@@ -138,6 +138,7 @@ def state(folder):
 # What the commands do.
 
 
+@pytest.mark.once
 def test_list(capsys):
     assert main("list") == 0
     out = capsys.readouterr().out
@@ -195,6 +196,7 @@ def test_train_writes_a_folder_to_look_at_and_to_load(finished, photos):
         assert curves.size == (840, 600)
 
 
+@pytest.mark.once
 def test_options_reach_the_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command = ["train", "tiny", "--data", "fashion_mnist_10k"]
@@ -220,6 +222,7 @@ def test_same_seed_same_files(finished, tmp_path, photos, capsys):
     assert files(tmp_path / "1") != files(finished[0])
 
 
+@pytest.mark.once
 def test_generate_writes_a_grid_an_array_or_a_folder(run, tmp_path, capsys):
     folder, _ = run
     images = from_preset(folder).generate(6, seed=4)
@@ -237,6 +240,7 @@ def test_generate_writes_a_grid_an_array_or_a_folder(run, tmp_path, capsys):
     assert "many contains other files, such as 00005.png" in error
 
 
+@pytest.mark.once
 def test_evaluate_reports_scores_with_their_protocol_and_floor(run, photos, capsys):
     folder, _ = run
     command = ["evaluate", folder, "--data", photos, "--num-images", 20, "--seeds", 2]
@@ -256,6 +260,7 @@ def test_evaluate_reports_scores_with_their_protocol_and_floor(run, photos, caps
     assert "20 generated images, 2 seeds, against 12 real images" in out
 
 
+@pytest.mark.once
 def test_score_keeps_the_best_epoch_too(photos, tmp_path, capsys):
     folder = tmp_path / "run"
     assert main(*train(photos, folder), "--epochs", 3, "--score") == 0
@@ -278,6 +283,7 @@ def test_score_keeps_the_best_epoch_too(photos, tmp_path, capsys):
         assert curves.size == (840, 900)
 
 
+@pytest.mark.once
 def test_info_shows_what_a_run_is(run, capsys):
     folder, _ = run
     capsys.readouterr()
@@ -293,6 +299,7 @@ def test_info_shows_what_a_run_is(run, capsys):
         assert text in out
 
 
+@pytest.mark.once
 def test_train_suggests_commands_that_work(run, photos, tmp_path, monkeypatch, capsys):
     folder, command = run
     monkeypatch.chdir(tmp_path)
@@ -309,6 +316,7 @@ def test_train_suggests_commands_that_work(run, photos, tmp_path, monkeypatch, c
     assert main(*own, "--epochs", 1) == 0 and (tmp_path / "runs/mine/samples.png").exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("argument", "on_path", "expected"),
     [
@@ -323,6 +331,7 @@ def test_suggested_commands_start_as_this_one_did(monkeypatch, argument, on_path
     assert keras_gan_cli._program() == expected
 
 
+@pytest.mark.once
 def test_a_terminal_shows_the_progress_and_the_time_left(monkeypatch, capsys):
     clock = iter([0.0, 1.0, 1.1, 3.0, 1204.0])
     monkeypatch.setattr("keras_gan.progress.time.perf_counter", lambda: next(clock))
@@ -349,6 +358,7 @@ def test_a_terminal_shows_the_progress_and_the_time_left(monkeypatch, capsys):
 # Resuming.
 
 
+@pytest.mark.once
 def test_a_run_that_is_made_longer_equals_a_long_one(run, tmp_path, photos, capsys):
     folder, command = run
     assert main(*command, "--resume", "--epochs", 4) == 0
@@ -393,6 +403,7 @@ def test_resuming_restores_all_of_the_model(tmp_path, photos, monkeypatch, preci
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.once
 def test_resuming_with_other_images_is_refused(photos, tmp_path, capsys):
     own = shutil.copytree(photos, tmp_path / "photos")
     command = train(own, tmp_path / "run")
@@ -404,6 +415,7 @@ def test_resuming_with_other_images_is_refused(photos, tmp_path, capsys):
     assert (tmp_path / "run" / "options.json").read_text() == before
 
 
+@pytest.mark.once
 def test_resume_needs_only_the_options_it_cannot_know(run, capsys):
     folder, command = run
     assert main(*command[:6], "--resume", "--epochs", 3) == 0
@@ -423,6 +435,7 @@ def test_resume_needs_only_the_options_it_cannot_know(run, capsys):
     assert "it was started with VARIANT tiny, not lsgan" in error
 
 
+@pytest.mark.once
 def test_a_killed_run_resumes_after_its_last_saved_epoch(tmp_path, photos, capsys):
     folder = tmp_path / "run"
     command = train(photos, folder)
@@ -444,6 +457,7 @@ def test_a_killed_run_resumes_after_its_last_saved_epoch(tmp_path, photos, capsy
     assert sorted(path.name for path in folder.glob("state_*")) == last
 
 
+@pytest.mark.once
 def test_a_run_killed_in_its_first_epoch_starts_again(run):
     folder, command = run
     for path in folder.rglob("*"):
@@ -554,6 +568,7 @@ def test_files_that_cannot_be_written(size, run, capsys):
     assert len(rows(folder)) == 3
 
 
+@pytest.mark.once
 def test_ctrl_c_keeps_the_finished_epochs(tmp_path, photos, capsys, monkeypatch):
     original = Run.on_epoch_begin
 
@@ -572,6 +587,7 @@ def test_ctrl_c_keeps_the_finished_epochs(tmp_path, photos, capsys, monkeypatch)
     assert len(rows(tmp_path / "run")) == 2
 
 
+@pytest.mark.once
 def test_ctrl_c_elsewhere(run, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
@@ -583,6 +599,7 @@ def test_ctrl_c_elsewhere(run, capsys, monkeypatch):
 # Runs that fail.
 
 
+@pytest.mark.once
 def test_losses_that_are_not_finite_end_the_run(run, capsys, monkeypatch):
     folder, command = run
     before = state(folder)
@@ -597,6 +614,7 @@ def test_losses_that_are_not_finite_end_the_run(run, capsys, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.once
 def test_a_full_disk_ends_the_run(tmp_path, photos, capsys, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -610,6 +628,7 @@ def test_a_full_disk_ends_the_run(tmp_path, photos, capsys, monkeypatch):
 # Bad input.
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -642,6 +661,7 @@ def test_bad_input_gets_one_line(capsys, tmp_path, monkeypatch, arguments, messa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.once
 def test_out_must_be_a_new_folder_that_can_be_written(tmp_path, photos, run, capsys):
     folder, command = run
     assert "already contains a run; add --resume" in refused(capsys, *command)
@@ -654,6 +674,7 @@ def test_out_must_be_a_new_folder_that_can_be_written(tmp_path, photos, run, cap
     assert main(*elsewhere, tmp_path / "empty", "--epochs", 1) == 0
 
 
+@pytest.mark.once
 def test_data_must_fit(tmp_path, photos, finished, capsys):
     photos = shutil.copytree(photos, tmp_path / "photos")
     folder, _ = finished
@@ -675,6 +696,7 @@ def test_data_must_fit(tmp_path, photos, finished, capsys):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.once
 def test_damaged_images_are_named_in_a_line(tmp_path, photos, capsys):
     photos = shutil.copytree(photos, tmp_path / "photos")
     (photos / "bad.png").write_text("no picture")
@@ -683,6 +705,7 @@ def test_damaged_images_are_named_in_a_line(tmp_path, photos, capsys):
     assert first.startswith(f"keras-gan: {photos / 'bad.png'} is skipped")
 
 
+@pytest.mark.once
 def test_a_preset_that_makes_no_images(tmp_path, capsys):
     generator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     discriminator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
@@ -693,12 +716,14 @@ def test_a_preset_that_makes_no_images(tmp_path, capsys):
 # Backends.
 
 
+@pytest.mark.once
 def test_another_backend_than_the_running_one(capsys):
     other = next(name for name in keras_gan_cli.FRAMEWORKS if name != BACKEND)
     error = refused(capsys, "info", "x", "--backend", other)
     assert f"keras already runs on {BACKEND} in this process, not on {other}" in error
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("installed", "variable", "wanted", "expected"),
     [
@@ -723,6 +748,7 @@ def test_choice_of_backend(monkeypatch, installed, variable, wanted, expected):
         keras_gan_cli.choose_backend(wanted)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -746,6 +772,7 @@ def test_help_and_usage_errors_import_no_keras(arguments, message, tmp_path):
     assert message in out + err
 
 
+@pytest.mark.once
 def test_python_m_runs_the_command_too(tmp_path):
     other = next(name for name in keras_gan_cli.FRAMEWORKS if name != BACKEND)
     # The package is imported first, on the backend of the environment.
@@ -755,6 +782,7 @@ def test_python_m_runs_the_command_too(tmp_path):
     assert running.returncode == 0 and "fashion_mnist_10k" in out, err
 
 
+@pytest.mark.once
 def test_the_option_sets_the_backend(run, tmp_path):
     other = next(name for name in keras_gan_cli.FRAMEWORKS if name != BACKEND)
     arguments = ["generate", run[0], "--num", 1, "--out", tmp_path / "one.npy"]
@@ -803,6 +831,7 @@ def class_folders(photos, tmp_path):
     return tmp_path / "classes"
 
 
+@pytest.mark.once
 def test_folders_are_classes(class_folders, conditional, tmp_path, capsys):
     out = tmp_path / "run"
     training = ("train", "conditional", "--data", class_folders, "--image-size", 8, "--out", out)
@@ -850,6 +879,7 @@ def test_translate(photos, conditional, tmp_path, capsys):
     assert main(*training, "--condition", "labels", "--out", tmp_path / "other") == 2
 
 
+@pytest.mark.once
 def test_evaluate_scores_translations(photos, conditional, tmp_path, capsys):
     out = tmp_path / "run"
     training = ("train", "translating", "--data", photos, "--image-size", 8, "--epochs", 1)
@@ -880,6 +910,7 @@ def pair_folder(photos, tmp_path):
     return tmp_path / "pairs"
 
 
+@pytest.mark.once
 def test_folders_are_pairs(pair_folder, conditional, tmp_path, capsys):
     out = tmp_path / "run"
     training = ("train", "translating", "--data", pair_folder, "--image-size", 8, "--out", out)
@@ -911,6 +942,7 @@ def test_folders_are_pairs(pair_folder, conditional, tmp_path, capsys):
     assert "has no pairs" in capsys.readouterr().err
 
 
+@pytest.mark.once
 def test_repairing_leaves_the_rest(photos, conditional, tmp_path):
     out, picture = tmp_path / "run", sorted(photos.iterdir())[3]
     training = ("train", "translating", "--data", photos, "--image-size", 8, "--epochs", 1)

@@ -136,7 +136,9 @@ def _slow(gan):
     [
         {"class_name": "AdamW", "config": {"weight_decay": 0.1, "clipnorm": 0.5}},
         {"class_name": "SGD", "config": {"momentum": 0.9, "global_clipnorm": 0.5}},
-        {"class_name": "RMSprop", "config": {"clipvalue": 0.01}},
+        pytest.param(
+            {"class_name": "RMSprop", "config": {"clipvalue": 0.01}}, marks=pytest.mark.full
+        ),
     ],
     ids=lambda o: o["class_name"],
 )

@@ -197,6 +197,7 @@ def refused(gan, *words, kind=ValueError, data=None, **options):
     assert_readable(error, *words)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
@@ -214,31 +215,37 @@ def test_labels_that_do_not_fit(labels, words):
     refused(point_gan(Labels(NAMES)), *words, data=(POINTS, labels))
 
 
+@pytest.mark.once
 def test_floats_are_no_labels():
     refused(point_gan(Labels(4)), "float", "astype", kind=TypeError,
             data=(POINTS, LABELS.astype("float32")))  # fmt: skip
 
 
+@pytest.mark.once
 def test_gaps_in_labels_whose_number_is_not_known():
     gan = compiled(GAN(*pair((1,), units=4), condition=None))
     refused(gan, "without gaps", "np.unique", data=(POINTS, LABELS * 2))
 
 
+@pytest.mark.once
 def test_classes_without_a_sample_are_named():
     with pytest.warns(UserWarning, match=r"No sample is of north, south, of the 4 classes"):
         fit(point_gan(Labels(NAMES)), POINTS, y=LABELS // 2 * 2)
 
 
+@pytest.mark.once
 def test_more_classes_than_the_networks_embed():
     gan = point_gan(shape=(1,), dtype="int32")
     refused(gan, "0…3", "0…6", data=(POINTS, LABELS * 2))
 
 
+@pytest.mark.once
 def test_a_number_of_classes_that_is_not_the_networks():
     with pytest.raises(ValueError, match=r"Labels\(5\).*second input of the generator.*\(4,\)"):
         GAN(*pair((4,)), condition=Labels(5))
 
 
+@pytest.mark.once
 def test_labels_for_a_gan_without_a_condition():
     gan = compiled(keras_gan.create_model("vanilla", (8, 8, 1)))
     refused(gan, "no condition", "cgan", data=(pictures(16), LABELS))
@@ -252,6 +259,7 @@ def test_labels_for_a_gan_without_a_condition():
         keras_gan.create_model("vanilla", (8, 8, 1), condition=Labels(3))
 
 
+@pytest.mark.once
 def test_a_loader_s_labels_are_not_used_without_a_condition_and_it_says_so():
     gan = keras_gan.create_model("vanilla", (8, 8, 1))
     gan.compile(**QUICK)
@@ -262,6 +270,7 @@ def test_a_loader_s_labels_are_not_used_without_a_condition_and_it_says_so():
         gan.fit(iter([(pictures(8), pictures(8))]), verbose=0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("batches", [False, True])
 def test_no_labels_for_a_conditional_gan(batches):
     gan = point_gan(Labels(4))
@@ -270,21 +279,25 @@ def test_no_labels_for_a_conditional_gan(batches):
     )
 
 
+@pytest.mark.once
 def test_labels_beside_a_loader():
     refused(point_gan(Labels(4)), "leave y out", data=(iter([(POINTS, LABELS)]), LABELS))
 
 
+@pytest.mark.once
 def test_samples_give_a_computed_condition_by_themselves():
     refused(image_gan(Downscaled(4)), "Downscaled(4)", "without y",
             data=(pictures(4, SHAPE), pictures(4, (4, 5, 3))))  # fmt: skip
 
 
+@pytest.mark.once
 def test_a_loader_s_pairs_are_not_used_where_the_condition_is_computed():
     gan, pairs = image_gan(Downscaled(4)), (pictures(4, SHAPE), pictures(4, (4, 5, 3)))
     with pytest.warns(UserWarning, match=r"only the samples are used: Downscaled\(4\)"):
         gan.fit(iter([pairs]), verbose=0)
 
 
+@pytest.mark.once
 def test_pairs_that_do_not_fit():
     gan, inputs = image_gan(Images((8, 8, 1))), pictures(4, (8, 8, 1))
     refused(gan, "wrong way round", data=(inputs, pictures(4, SHAPE)))
@@ -293,6 +306,7 @@ def test_pairs_that_do_not_fit():
     refused(gan, "uint8", kind=TypeError, data=(pictures(4, SHAPE), inputs.astype("int64")))
 
 
+@pytest.mark.once
 def test_conditions_that_do_not_fit_samples():
     for condition, shape, words in (
         (Downscaled(3), (16, 16, 1), "16×16"),
@@ -312,6 +326,7 @@ def test_conditions_that_do_not_fit_samples():
         keras_gan.create_model("pix2pix", SHAPE, condition=Labels(3))
 
 
+@pytest.mark.once
 def test_networks_that_do_not_share_a_condition():
     generator, discriminator = pair((4,))
     alone = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
@@ -324,6 +339,7 @@ def test_networks_that_do_not_share_a_condition():
         GAN(plain, alone, condition=Labels(4))
 
 
+@pytest.mark.once
 def test_an_auxiliary_classifier_is_refused():
     generator, _ = pair((4,))
     samples, condition = keras.Input((2,)), keras.Input((4,))
@@ -401,6 +417,7 @@ def test_validation_and_metrics_see_the_condition():
     assert np.isfinite(gan.train_on_batch(POINTS, LABELS)).all()
 
 
+@pytest.mark.once
 def test_fit_tells_the_classes(capsys):
     gan = point_gan(Labels(NAMES))
     gan.fit(POINTS, LABELS, verbose=2)
@@ -452,6 +469,7 @@ def test_generate_takes_names_numbers_and_rows(asked):
     np.testing.assert_allclose(asked.predict([latents, rows], verbose=0), expected, rtol=1e-5)
 
 
+@pytest.mark.once
 def test_without_a_wish_classes_come_evenly(asked):
     drawn = asked.condition.chosen(None, 10, np.random.default_rng(0))
     counts = drawn.sum(axis=0)
@@ -461,6 +479,7 @@ def test_without_a_wish_classes_come_evenly(asked):
     assert asked.generate(1, seed=3).shape == (1, 2)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("condition", "words"),
     [
@@ -476,16 +495,19 @@ def test_wishes_that_cannot_be_met(asked, condition, words):
     assert_readable(error, *words)
 
 
+@pytest.mark.once
 def test_labels_are_no_vectors():
     for labels in (LABELS, LABELS.astype("float32")):
         refused(point_gan(Vector(4)), "(n, 4)", "what Labels is for", data=(POINTS, labels))
 
 
+@pytest.mark.once
 def test_latents_alone_are_not_enough_to_predict(asked):
     with pytest.raises(ValueError, match=r"takes \[latents, condition\], with Labels"):
         asked(np.zeros((2, 2), "float32"))
 
 
+@pytest.mark.once
 def test_vectors_and_images_must_be_given():
     with pytest.raises(ValueError, match=r"Vector\(4\).*condition="):
         point_gan(Vector(4)).generate(3)
@@ -534,6 +556,7 @@ def test_known_pixels_come_back_unchanged():
         gan.translate(images)
 
 
+@pytest.mark.once
 def test_a_picture_that_becomes_itself():
     """Super-resolution without a discriminator to fear: only the reconstruction is minimised."""
     from keras_gan.terms import Reconstruction
@@ -556,6 +579,7 @@ def test_a_picture_that_becomes_itself():
 # Files.
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("variant", "condition"),
     [("cgan", Labels(NAMES)), ("projection", Vector(3)), ("pix2pix", Masked()),
@@ -589,6 +613,7 @@ def test_files_keep_the_condition(variant, condition, narrow, tmp_path):
     fit(copies[0], samples, y=y)
 
 
+@pytest.mark.once
 def test_an_inferred_condition_is_kept_once_it_is_known(tmp_path):
     gan = compiled(GAN(*pair((4,))), **QUICK)
     assert gan.get_config()["condition"] is None
@@ -651,6 +676,7 @@ def test_image_networks_take_any_size(shape):
         networks.unet_generator((7, 20, 1), condition_shape)
 
 
+@pytest.mark.once
 def test_names_and_kinds_of_conditions():
     assert repr(Labels(3)) == "Labels(3)" and Labels(3).class_names == ["0", "1", "2"]
     assert conditions.refined((4,), np.eye(4), None, True).count == 4

@@ -129,6 +129,7 @@ def test_frechet_of_singular_covariances(n, d, rank):
     assert metrics.frechet_distance(x, x) < 1e-7 * x.var(0).sum()
 
 
+@pytest.mark.once
 def test_frechet_of_2048_features():
     x, y = features(500, 2048, 1), features(600, 2048, 2)
     expected = reference_frechet_from_rows(x, y)
@@ -146,6 +147,7 @@ def test_kernel_distance_equals_numpy(offset):
     assert subsets != metrics.kernel_distance(x, y, subsets=20, subset_size=600, seed=1)
 
 
+@pytest.mark.once
 def test_kernel_distance_is_unbiased():
     same = features(4000, 16, 1)
     estimates = [metrics.kernel_distance(same[i::20], same[i + 10 :: 20]) for i in range(10)]
@@ -158,6 +160,7 @@ def test_manifolds_equal_scipy(k):
     assert metrics.precision_recall(x, y, k) == pytest.approx(reference_manifolds(x, y, k))
 
 
+@pytest.mark.once
 def test_manifolds_do_not_mind_the_mean():
     x, y = features(600, 16, 1), features(500, 16, 2)
     assert metrics.precision_recall(x + 1e4, y + 1e4) == metrics.precision_recall(x, y)
@@ -175,6 +178,7 @@ def test_sliced_wasserstein_equals_scipy():
     assert one_pixel == pytest.approx(2, abs=0.003)
 
 
+@pytest.mark.once
 def test_class_score_by_hand():
     certain = np.eye(4).repeat(5, axis=0)
     assert metrics.class_score(certain) == pytest.approx(
@@ -221,6 +225,7 @@ def blurred(images):
     return images.astype("uint8")
 
 
+@pytest.mark.once
 def test_scores_see_what_they_should(clothes, capsys):
     real, other, labels = clothes
     sets = {
@@ -306,6 +311,7 @@ def test_a_batch_is_read_once_for_all_metrics(clothes):
     assert calls == [30, 20]
 
 
+@pytest.mark.once
 def test_statistics_of_real_images_are_kept(clothes, tmp_path):
     real, other, _ = clothes
     for make in (
@@ -344,6 +350,7 @@ def test_statistics_of_real_images_are_kept(clothes, tmp_path):
         assert all(path.suffix == ".npz" for path in file.parent.iterdir())  # Nothing unfinished.
 
 
+@pytest.mark.once
 def test_a_changed_model_has_other_statistics(clothes):
     model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(),
                               keras.layers.Dense(4)])  # fmt: skip
@@ -358,6 +365,7 @@ def test_a_changed_model_has_other_statistics(clothes):
     assert distance.needs_real
 
 
+@pytest.mark.once
 def test_statistics_of_layers_of_ones_own_are_not_kept(clothes):
     class Scale(keras.layers.Layer):  # Its code may change, and its configuration does not tell.
         def call(self, images):
@@ -371,6 +379,7 @@ def test_statistics_of_layers_of_ones_own_are_not_kept(clothes):
     assert distance.needs_real
 
 
+@pytest.mark.once
 def test_a_home_that_cannot_be_written_costs_no_score(clothes, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KERAS_GAN_HOME", str(tmp_path / "file"))
@@ -427,6 +436,7 @@ def test_dict_results_carry_the_name_that_was_given(clothes):
     }  # fmt: skip
 
 
+@pytest.mark.once
 def test_constants_and_few_images(clothes):
     black = np.zeros((8, 28, 28, 1), "uint8")
     grey = np.full((8, 28, 28, 1), 128, "uint8")
@@ -464,6 +474,7 @@ def test_constants_and_few_images(clothes):
         assert np.isfinite([*value.values()] if isinstance(value, dict) else value).all()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("images", "error", "match"),
     [
@@ -481,6 +492,7 @@ def test_images_that_cannot_be_scored(images, error, match):
         metric.update_state(images, None)
 
 
+@pytest.mark.once
 def test_features_that_cannot_be_scored():
     images = np.zeros((4, 8, 8, 1), "uint8")
     for function, match in (
@@ -509,6 +521,7 @@ def test_features_that_cannot_be_scored():
         metrics.precision_recall(good, good, k=0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("source", "error", "match"),
     [
@@ -532,6 +545,7 @@ def test_floats_become_the_pixels_they_came_from():
             np.testing.assert_array_equal(as_uint8(floats), levels)
 
 
+@pytest.mark.once
 def test_memory_does_not_grow_with_the_images():
     random = np.random.default_rng(0)
     for metric in (

@@ -52,6 +52,7 @@ def test_every_variant_makes_and_judges_every_size(variant, shape):
     assert np.isfinite(logits).all() and np.all(logits[0] != logits[1])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("shape", [ODD, once((8, 8, 2))], ids=label)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_trains_on_odd_sizes(variant, shape):
@@ -80,6 +81,7 @@ def maps(network):
     return [tuple(x.output.shape[1:]) for x in layers if isinstance(x, kinds)]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_networks_of_dcgan_at_28(channels):
     shape = (28, 28, channels)
@@ -99,6 +101,7 @@ def test_the_networks_of_dcgan_at_28(channels):
         assert {x.negative_slope for x in network.layers if hasattr(x, "negative_slope")} <= {0.2}
 
 
+@pytest.mark.once
 def test_the_networks_of_vanilla():
     recipe = get_recipe("vanilla")
     units = lambda network: [x.units for x in network.layers if hasattr(x, "units")]  # noqa: E731
@@ -107,6 +110,7 @@ def test_the_networks_of_vanilla():
     assert units(recipe.discriminator((28, 28, 1))) == [1024, 512, 256, 1]
 
 
+@pytest.mark.once
 def test_the_critic_of_wgan_gp_has_neither_batch_normalization_nor_dropout():
     critic = get_recipe("wgan_gp").discriminator((28, 28, 1))
     names = {type(x).__name__ for x in critic.layers}
@@ -124,6 +128,7 @@ def kinds(network):
     return [type(layer).__name__ for layer in all_layers(network)]
 
 
+@pytest.mark.once
 def test_the_networks_of_sngan():
     recipe = get_recipe("sngan")
     generator, discriminator = (
@@ -140,6 +145,7 @@ def test_the_networks_of_sngan():
     assert "BatchNormalization" not in kinds(discriminator)
 
 
+@pytest.mark.once
 def test_the_networks_of_r3gan():
     recipe = get_recipe("r3gan")
     generator, discriminator = (
@@ -200,6 +206,7 @@ def test_a_block_that_halves_averages_on_its_shortcut(first):
     assert not made[..., 3:].any()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("shape", [(64, 64, 3), (45, 60, 1), (9, 31, 2)], ids=label)
 def test_the_generator_grows_from_a_small_map_by_doublings(shape):
     generator = networks.conv_generator(shape, filters=2)
