@@ -56,6 +56,10 @@ class Condition:
             TypeError: For other types.
         """
 
+    def check_batch(self, values: Any) -> None:
+        """Raises what `check` does, for a batch after the first one of a loader; never warns."""
+        self.check(values)
+
     def tensor(self, real, values, uniform: Callable[[tuple], Any] | None):
         """Returns the conditions of a batch, float32 `(batch, *shape)`, inside the step.
 
@@ -305,6 +309,10 @@ class _Image(Condition):
     def check(self, values):
         _check_shape(self, values)
         self.values.check(values)
+
+    def check_batch(self, values):
+        _check_shape(self, values)
+        self.values.check_batch(values)
 
     def tensor(self, real, values, uniform):
         return self.values.scaled(values)
