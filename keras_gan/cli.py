@@ -140,8 +140,9 @@ def _write_options(folder, options, resumed):
 class _Signals:
     """Lets Ctrl-C, SIGTERM and SIGHUP end a training when its state is saved, as `Stopped`.
 
-    That is after the step or epoch that is being made. The second signal ends it at once, and so
-    does the first one where there is nothing to save.
+    That is after the step that is being made; after the last one of an epoch, when the epoch has
+    been validated. The second signal ends it at once, and so does the first one where there is
+    nothing to save.
     """
 
     NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows lacks the last one.

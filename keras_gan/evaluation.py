@@ -45,8 +45,9 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
     for step, _, [data] in iterator:
         callbacks.on_test_batch_begin(step)
         batch = batches.as_batch(data, batches.with_data(gan.condition))
-        if batch.condition is not None and not gan.condition.is_image:
-            gan.condition.check(batch.condition)  # Of a loader, only one batch was looked at.
+        gan.values.check_batch(batch.samples)  # Of a loader, only one batch was looked at.
+        if batch.condition is not None:
+            gan.condition.check_batch(batch.condition)
         real, condition = prepared(gan, batch, noise)
         generated = gan.sampled(random, len(real), condition)
         totals += len(real) * _compared(gan, real, generated, condition)

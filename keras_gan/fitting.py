@@ -13,12 +13,14 @@ from keras_gan.datasets import batches
 from keras_gan.datasets.batches import Batch, SeededBatches
 from keras_gan.datasets.hugging_face import Rows, is_hugging_face
 from keras_gan.datasets.loaders import as_array, first_batch, known_sizes, watched
+from keras_gan.errors import check_whole
 from keras_gan.networks.shapes import known_classes
 from keras_gan.sampling import NotFinite
 from keras_gan.values import Values
 from keras_gan.watch import show_data
 
 EXAMPLES = 8
+COUNTS = ("validation_steps", "validation_batch_size")  # Options of `fit` besides the named ones.
 
 
 class Fitting:
@@ -73,8 +75,13 @@ class Fitting:
         self._check_ready()
         if not self.leads:
             kwargs["verbose"] = 0
+        batch_size, steps_per_epoch = _counts(
+            batch_size=batch_size, steps_per_epoch=steps_per_epoch
+        )
+        names = [name for name in COUNTS if name in kwargs]
+        kwargs |= zip(names, _counts(**{name: kwargs[name] for name in names}), strict=True)
         if is_hugging_face(x):
-            size = batch_size or 32 * self.discriminator_steps
+            size = 32 * self.discriminator_steps if batch_size is None else batch_size
             x = self._rows(x, size, steps_per_epoch, shuffle=shuffle)
             steps_per_epoch = None
         x = self._with_known_condition(as_array(x), y)
@@ -114,9 +121,9 @@ class Fitting:
         seeded = Seeded(self, x)
         if seeded.loader is not None:
             shuffle = False  # They shuffle the samples; Keras would shuffle the batches as well.
-        from_array = getattr(x, "is_array", False)
-        if batches.with_data(self.condition) and not from_array and not self.condition.is_image:
-            x = watched(x, self.condition)  # Of loaders, only the first batch was looked at.
+        if not getattr(x, "is_array", False):  # Of loaders, only the first batch was looked at.
+            given = self.condition if batches.with_data(self.condition) else None
+            x = watched(x, self.values, given)
         options = dict(
             epochs=epochs, shuffle=shuffle, validation_split=validation_split,
             validation_data=validation_data, steps_per_epoch=steps_per_epoch, **kwargs,
@@ -169,6 +176,7 @@ class Fitting:
             (no dropout, moving averages used), then the compiled metrics' results.
         """
         within_fit = kwargs.pop("_use_cached_eval_dataset", False)
+        batch_size, steps = _counts(batch_size=batch_size, steps=steps)
         if is_hugging_face(x):
             x = self._rows(x, batch_size, shuffle=False)
         if not within_fit:
@@ -232,6 +240,11 @@ class Fitting:
     def _data_seed(self) -> int:
         """Returns the seed of the data's order: the one that the noise started from."""
         return engine.agreed(int(ops.convert_to_numpy(self.noise.state)[0]))
+
+
+def _counts(**options: Any) -> list[int | None]:
+    """Returns options; raises ValueError for one that is neither None nor a whole number ≥ 1."""
+    return [None if value is None else check_whole(name, value) for name, value in options.items()]
 
 
 def _held_out(data: Batch, share: float) -> tuple[Batch, Any]:

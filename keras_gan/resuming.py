@@ -145,10 +145,6 @@ class _Training(keras.callbacks.CallbackList):
         super().on_train_batch_end(batch + self.skipped, logs)
         self.run.after_step(batch + self.skipped + 1)
 
-    def on_test_begin(self, logs=None):
-        self.run.stepping = False
-        super().on_test_begin(logs)
-
 
 class Rest(keras.utils.PyDataset):
     """The batches of a loader from one on: what is left of an epoch."""

@@ -16,6 +16,7 @@ Range = tuple[float, float]
 SCALED = {"uint8": (0, 255), "uint16": (0, 65_535), "int16": (-32_768, 32_767)}
 CHUNK = 2**22  # Values that are looked at at once, so that no copy of the whole data is made.
 SLACK = 5e-4  # How far floats may lie out of the range, as a share of it: they were rounded.
+LARGEST = float(np.finfo("float32").max)
 
 _ENDS = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0)}
 # Keras' layers and operations that only move or copy values.
@@ -45,10 +46,19 @@ class Values:
         self.known = value_range is not None
         self.low, self.high = value_range or (-1.0, 1.0)
         self._warned = False
+        self._seen: tuple = (None, False)  # The last batch's shape and type; are they floats?
 
     @property
     def are_images(self) -> bool:
         return len(self.shape) == 3
+
+    @property
+    def bounds(self) -> Range:
+        """The smallest and the largest float that samples may have."""
+        if not self.are_images:
+            return -LARGEST, LARGEST
+        slack = SLACK * (self.high - self.low)
+        return self.low - slack, self.high + slack
 
     def scaled(self, samples):
         """Returns samples as a float32 tensor: uint8, uint16 and int16 scaled into the range.
@@ -101,14 +111,31 @@ class Values:
         ValueError: The generator makes samples of shape (n, 8, 8, 1); got data of shape \
 (2, 8, 8). Add the axis of channels with images[..., None].
         """
+        dtype = self._checked_type(samples)
+        if dtype in SCALED and len(self.shape) > 1:
+            self._warn_of_whole(samples, dtype)
+        else:
+            self._warn_of_floats(*self._checked_floats(samples))
+
+    def check_batch(self, samples: Any) -> None:
+        """Raises what `check` does, for a batch after the first one of a loader; never warns.
+
+        The values of a batch that is on an accelerator already are not looked at.
+        """
+        kind = samples.shape[1:], samples.dtype
+        if kind != self._seen[0] or len(samples) == 0:
+            self._seen = kind, "float" in self._checked_type(samples)
+        if self._seen[1] and _is_on_host(samples):
+            self._checked_floats(samples)
+
+    def _checked_type(self, samples) -> str:
+        """Returns the type of samples, after checking it and the shape."""
         _check_shape(tuple(samples.shape), self.shape)
         dtype = getattr(samples.dtype, "name", str(samples.dtype)).removeprefix("torch.")
-        if dtype in SCALED and len(self.shape) > 1:
-            self._check_whole(samples, dtype)
-        elif "float" in dtype or dtype == "bool" or ("int" in dtype and len(self.shape) == 1):
-            self._check_floats(samples)
-        else:
+        whole = dtype in SCALED or ("int" in dtype and len(self.shape) == 1)
+        if not (whole or "float" in dtype or dtype == "bool"):
             raise TypeError(self._kinds(dtype))
+        return dtype
 
     def _kinds(self, dtype: str) -> str:
         kind = "Images" if self.are_images else f"Samples of shape {self.shape}"
@@ -119,7 +146,7 @@ class Values:
             f"{dtype}. Pixels in 0…255 become uint8 with images.astype('uint8')."
         )
 
-    def _check_whole(self, samples, dtype: str) -> None:
+    def _warn_of_whole(self, samples, dtype: str) -> None:
         if not self.known and not self._warned:
             self._warned = True
             warnings.warn(
@@ -135,23 +162,13 @@ class Values:
                 stacklevel=3,
             )
 
-    def _check_floats(self, samples) -> None:
+    def _checked_floats(self, samples) -> Range:
+        """Returns the smallest and the largest value, after checking them."""
         low, high = _extremes(samples)
-        if not np.isfinite([low, high]).all():
-            raise ValueError("The data contains NaN or infinity; remove or fix these samples.")
-        slack = SLACK * (self.high - self.low)
-        if low < self.low - slack or high > self.high + slack:
-            self._refuse_range(low, high)
-        elif self.are_images and low >= 0 and self.low < 0:
-            warnings.warn(
-                f"All values of the float images are ≥ 0; scale 0…1 to {self} with "
-                f"{_formula(1, self.low, self.high)}.",
-                stacklevel=3,
-            )
-
-    def _refuse_range(self, low: float, high: float) -> None:
-        """Raises ValueError for images out of range; warns of other samples if it is known."""
-        if self.are_images:
+        bottom, top = self.bounds
+        if not (bottom <= low and high <= top):  # Nor are comparisons with NaN true.
+            if not np.isfinite([low, high]).all():
+                raise ValueError("The data contains NaN or infinity; remove or fix these samples.")
             unit = 255 if high > 1.001 or low < -1.001 else 2
             how = _formula(unit, self.low, self.high) if unit == 255 else "(images + 1) / 2"
             other = "" if self.known else ", or give GAN(…, value_range=(low, high))"
@@ -159,11 +176,21 @@ class Values:
                 f"Float images must lie in {self}; got values from {low:.4g} to {high:.4g}. "
                 f"Give uint8 images, or scale them with {how}{other}."
             )
-        if self.known:
+        return low, high
+
+    def _warn_of_floats(self, low: float, high: float) -> None:
+        slack = SLACK * (self.high - self.low)
+        if self.known and (low < self.low - slack or high > self.high + slack):
             warnings.warn(
                 f"The generator makes values in {self}, but the samples have values from "
                 f"{low:.4g} to {high:.4g}: scale them, or end the generator without an activation.",
-                stacklevel=4,
+                stacklevel=3,
+            )
+        elif self.are_images and low >= 0 and self.low < 0:
+            warnings.warn(
+                f"All values of the float images are ≥ 0; scale 0…1 to {self} with "
+                f"{_formula(1, self.low, self.high)}.",
+                stacklevel=3,
             )
 
     def __str__(self) -> str:
@@ -291,8 +318,16 @@ def _chunks(samples: Any):
         yield ops.convert_to_numpy(samples[start : start + step])
 
 
+def _is_on_host(samples: Any) -> bool:
+    if isinstance(samples, np.ndarray):
+        return True
+    return "cpu" in str(getattr(samples, "device", "cpu")).lower()
+
+
 def _extremes(samples: Any) -> Range:
     """Returns the smallest and the largest value; NaN if there is one."""
+    if isinstance(samples, np.ndarray) and samples.size <= CHUNK:  # A loader's, at each step.
+        return float(samples.min()), float(samples.max())
     chunks = (chunk.astype("float32", copy=False) for chunk in _chunks(samples))
     extremes = [(chunk.min(), chunk.max()) for chunk in chunks]
     return float(np.min(extremes)), float(np.max(extremes))

@@ -22,7 +22,7 @@ from PIL import Image
 
 import keras_gan
 from keras_gan import GAN, engine, networks
-from keras_gan.conditions import Labels, Vector
+from keras_gan.conditions import Images, Labels, Vector
 from keras_gan.datasets.batches import SeededBatches, held_out
 from keras_gan.datasets.loaders import watched
 from keras_gan.files import content_key
@@ -30,6 +30,7 @@ from keras_gan.values import Values
 
 once = pytest.mark.once
 SHAPE = (8, 8, 1)
+PAIRS = Values((2,))  # Of `points`.
 
 
 def still(gan):
@@ -128,6 +129,8 @@ def test_images_of_a_hugging_face_data_set():
         assert found[name] == pytest.approx(expected[name], rel=1e-4)
     logs = gan.evaluate(dataset, verbose=0, return_dict=True)
     assert logs["d_real"] == pytest.approx(expected["val_d_real"][0], rel=1e-4)
+    with pytest.raises(ValueError, match="batch_size must be a whole number ≥ 1; got 0"):
+        gan.fit(dataset, batch_size=0)
 
 
 @once
@@ -241,9 +244,7 @@ def test_tf_data_without_shapes():
 
 def torch_loader(batches):
     torch = pytest.importorskip("torch")
-    rows = [
-        (torch.tensor(x), torch.tensor(y)) for batch in batches for x, y in zip(*batch, strict=True)
-    ]
+    rows = [tuple(map(torch.tensor, row)) for batch in batches for row in zip(*batch, strict=True)]
     return torch.utils.data.DataLoader(rows, batch_size=len(batches[0][0]))
 
 
@@ -282,6 +283,37 @@ def test_labels_of_later_batches_that_do_not_exist(loader):
             gan.evaluate(LOADERS[loader](bad), verbose=0)
 
 
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("value", [255.0, np.nan])
+def test_images_of_later_batches_that_do_not_fit(loader, value):
+    good = [(np.zeros((4, *SHAPE), "float32") - 0.5,)] * 2
+    bad = [*good, (np.full((4, *SHAPE), value, "float32"),)]
+    gan = still(tiny_gan())
+    assert np.isfinite(gan.fit(LOADERS[loader](good), verbose=0).history["d_loss"]).all()
+    words = "NaN or infinit" if np.isnan(value) else "−1…1|-1.001…1.001"
+    with pytest.raises(Exception, match=words):
+        gan.fit(LOADERS[loader](bad), verbose=0)
+    with pytest.raises(ValueError, match=words):
+        gan.evaluate(LOADERS[loader](bad), verbose=0)
+
+
+@once
+def test_later_batches_of_another_shape():
+    with pytest.raises(ValueError) as error:
+        tiny_gan().fit(iter([pictures(4), pictures(4, (9, 8, 1))]), verbose=0)
+    assert_readable(error, "(n, 8, 8, 1)", "(4, 9, 8, 1)")
+
+
+@once
+def test_later_batches_are_not_warned_of(recwarn):
+    """What one batch cannot show, such as values in half of the range, is left to the first one."""
+    black, values = np.zeros((4, *SHAPE), "float32"), Values(SHAPE, (-1.0, 1.0))
+    for batch in (black, pictures(4) % 2, black > 1):
+        values.check_batch(batch)
+    Images(SHAPE).check_batch(black)
+    assert not recwarn.list
+
+
 @once
 def test_labels_of_batches_in_an_order_of_their_own():
     x, y = points(8), np.array([0, 1, 2, 0, 1, 2, 0, 3])
@@ -294,7 +326,7 @@ def test_labels_of_batches_in_an_order_of_their_own():
 def test_vectors_of_later_batches_that_are_not_finite():
     rows = np.ones((4, 2), "float32")
     with pytest.raises(ValueError, match="NaN"):
-        list(watched(iter([(points(4), rows), (points(4), rows * np.nan)]), Vector(2)))
+        list(watched(iter([(points(4), rows), (points(4), rows * np.nan)]), PAIRS, Vector(2)))
 
 
 @once
@@ -309,13 +341,13 @@ def test_a_watched_data_set_is_that_data_set():
             self.ended += 1
 
     data = Counting([(points(4), np.zeros(4, "int32"))] * 3, workers=2, max_queue_size=4)
-    other = watched(data, Labels(2))
+    other = watched(data, PAIRS, Labels(2))
     assert (len(other), other.num_batches) == (3, 3)
     assert (other.workers, other.max_queue_size) == (2, 4)
     other.on_epoch_begin()
     other.on_epoch_end()
     assert (data.begun, data.ended) == (1, 1)
-    assert watched(Endless(), Labels(2)).num_batches is None
+    assert watched(Endless(), PAIRS, Labels(2)).num_batches is None
 
 
 # Distances of samples that are no images.

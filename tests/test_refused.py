@@ -116,6 +116,24 @@ def test_the_way_out_of_channels_first():
     assert gan.generate(2, seed=0).shape == (2, *last)
 
 
+# Numbers of samples and steps.
+
+
+@once
+@pytest.mark.parametrize("value", [0, -1, 2.5, True, "a"])
+def test_counts_that_are_none(value):
+    gan, rows = mlp_gan(), points(8)
+    gan.compile()
+    for name in ("batch_size", "steps_per_epoch", "validation_steps", "validation_batch_size"):
+        with pytest.raises(ValueError) as error:
+            gan.fit(rows, validation_data=rows, verbose=0, **{name: value})
+        assert_readable(error, f"{name} must be a whole number ≥ 1; got {value!r}")
+    for name in ("batch_size", "steps"):
+        with pytest.raises(ValueError) as error:
+            gan.evaluate(rows, verbose=0, **{name: value})
+        assert_readable(error, f"{name} must be a whole number ≥ 1; got {value!r}")
+
+
 # Metrics.
 
 

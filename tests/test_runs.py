@@ -316,6 +316,24 @@ def test_a_signal_waits_for_the_state(tmp_path):
     assert (tmp_path / "state_0000_000001.state").exists()
 
 
+@once
+def test_a_signal_in_the_validation_waits_for_the_epoch(tmp_path):
+    run = Run(tmp_path)
+
+    def signalled(batch, logs):
+        assert run.stepping
+        run.stop = signal.SIGTERM
+
+    stop = keras.callbacks.LambdaCallback(on_test_batch_end=signalled)
+    with pytest.raises(Stopped):
+        small_gan().fit(
+            points(8), batch_size=2, epochs=2, validation_data=points(8),
+            callbacks=[run, stop], verbose=0,
+        )  # fmt: skip
+    assert [row["epoch"] for row in run.rows] == [1] and "val_d_loss" in run.rows[0]
+    assert (tmp_path / "state_0001_000000.state").exists()
+
+
 # Files.
 
 

@@ -46,6 +46,10 @@ class Condition:
             TypeError: For other types.
         """
 
+    def check_batch(self, values: Any) -> None:
+        """Raises what `check` does, for a batch after the first one of a loader; never warns."""
+        self.check(values)
+
     def tensor(self, real, values, uniform: Callable[[tuple], Any] | None):
         """Returns the conditions of a batch, float32 `(batch, *shape)`, inside the step.
 

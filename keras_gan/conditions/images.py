@@ -26,6 +26,10 @@ class _Image(Condition):
         check_shape(self, values)
         self.values.check(values)
 
+    def check_batch(self, values):
+        check_shape(self, values)
+        self.values.check_batch(values)
+
     def tensor(self, real, values, uniform):
         return self.values.scaled(values)
 

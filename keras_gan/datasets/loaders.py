@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_gan.engine import tf_data
+from keras_gan.values import Values
 
 
 class Batch(NamedTuple):
@@ -153,17 +154,18 @@ def is_endless(loader: Any) -> bool:
 # Watching.
 
 
-def watched(loader: Any, condition: Any) -> Any:
-    """Returns a loader that raises where a batch has labels or vectors that do not fit.
+def watched(loader: Any, values: Values, condition: Any) -> Any:
+    """Returns a loader that raises where a batch does not fit: its samples, or their conditions.
 
-    Batches of `tf.data` do not pass through Python: TensorFlow checks their labels. Other
+    Batches of `tf.data` do not pass through Python: TensorFlow checks floats and labels. Other
     loaders that are none of these kinds are returned as they are.
 
     Args:
-        loader: Batches of samples and conditions.
-        condition: A `keras_gan.conditions.Condition` that comes with the data.
+        loader: Batches of samples, or of samples and conditions.
+        values: Those of the samples.
+        condition: A `keras_gan.conditions.Condition` that comes with the data, or None.
     """
-    look = partial(_looked_at, condition.check)
+    look = partial(_looked_at, values, condition)
     if hasattr(loader, "collate_fn"):  # A torch DataLoader
         loader = copy.copy(loader)
         loader.collate_fn = partial(_collated_and_looked_at, loader.collate_fn, look)
@@ -171,8 +173,9 @@ def watched(loader: Any, condition: Any) -> Any:
     if isinstance(loader, keras.utils.PyDataset):
         return Watched(loader, look)
     if hasattr(loader, "element_spec"):
-        count = getattr(condition, "count", None)
-        return loader if count is None else tf_data.with_checked_labels(loader, count)
+        images = getattr(condition, "is_image", False)
+        bounds = [values.bounds, condition.values.bounds] if images else [values.bounds]
+        return tf_data.checked(loader, bounds, getattr(condition, "count", None))
     if hasattr(loader, "map"):  # Grain
         return loader.map(look)
     if hasattr(loader, "__next__"):
@@ -180,10 +183,12 @@ def watched(loader: Any, condition: Any) -> Any:
     return loader
 
 
-def _looked_at(check: Callable, data: Any) -> Any:
-    """Returns what a loader gives, after a look at its conditions."""
-    if (given := as_batch(data, conditional=True).condition) is not None:
-        check(given)
+def _looked_at(values: Values, condition: Any, data: Any) -> Any:
+    """Returns what a loader gives, after a look at it."""
+    batch = as_batch(data, conditional=True)
+    values.check_batch(batch.samples)
+    if condition is not None and batch.condition is not None:
+        condition.check_batch(batch.condition)
     return data
 
 

@@ -2,27 +2,43 @@
 
 from typing import Any
 
+Range = tuple[float, float]
 
-def with_checked_labels(dataset: Any, count: int) -> Any:
-    """Returns a `tf.data.Dataset` that raises InvalidArgumentError for labels that do not exist.
+
+def checked(dataset: Any, bounds: list[Range], count: int | None = None) -> Any:
+    """Returns a `tf.data.Dataset` that raises InvalidArgumentError for a batch that does not fit.
 
     Args:
-        dataset: Batches of samples and labels, as pairs or dicts; others are left as they are.
-        count: The number of classes; labels are 0…count − 1, or one-hot rows.
+        dataset: Batches of samples, or of samples and conditions, as tuples or dicts.
+        bounds: The least and largest float of samples and, where these are images, of conditions.
+        count: The number of classes, where labels are the conditions: whole numbers 0…count − 1,
+            or one-hot rows.
     """
     import tensorflow as tf  # Imported already by whoever made the data set.
 
-    def checked(*parts: Any) -> Any:
-        batch = parts[0] if len(parts) == 1 else parts
-        values = list(batch.values()) if isinstance(batch, dict) else list(parts)
-        if len(values) < 2 or not values[1].dtype.is_integer:
+    def with_checks(*parts: Any) -> Any:
+        batch: Any = parts[0] if len(parts) == 1 else parts
+        is_dict = isinstance(batch, dict)
+        values = list(batch.values()) if is_dict else list(parts)
+        checks = []
+        for value, (low, high) in zip(values, bounds, strict=False):
+            if value.dtype.is_floating:
+                numbers = tf.cast(value, tf.float32)
+                # No comparison holds for NaN.
+                fits = tf.reduce_all((numbers >= low) & (numbers <= high))
+                text = f"The floats of a batch are NaN or infinite, or not in {low:g}…{high:g}"
+                checks.append(tf.debugging.Assert(fits, [text]))
+        if count is not None and len(values) > 1 and values[1].dtype.is_integer:
+            labels = tf.cast(values[1], tf.int64)
+            known = tf.reduce_all((labels >= 0) & (labels < count))
+            text = f"Labels are whole numbers 0…{count - 1}; a batch has"
+            checks.append(tf.debugging.Assert(known, [text, values[1]], summarize=64))
+        if not checks:
             return batch
-        labels = tf.cast(values[1], tf.int64)
-        known = tf.reduce_all((labels >= 0) & (labels < count))
-        message = f"Labels are whole numbers 0…{count - 1}; a batch has"
-        check = tf.debugging.Assert(known, [message, values[1]], summarize=64)
-        with tf.control_dependencies([check]):
-            values[1] = tf.identity(values[1])
-        return dict(zip(batch, values, strict=True)) if isinstance(batch, dict) else tuple(values)
+        with tf.control_dependencies(checks):
+            values[0] = tf.identity(values[0])
+        if is_dict:
+            return dict(zip(batch, values, strict=True))
+        return tuple(values) if len(parts) > 1 else values[0]
 
-    return dataset.map(checked)
+    return dataset.map(with_checks)
