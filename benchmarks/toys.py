@@ -72,7 +72,7 @@ def grid(side: int, distance: float) -> np.ndarray:
 TOYS = {
     "8 on a ring": Toy(ring(8, 2.0), 0.2, 2000),
     "25 on a grid": Toy(grid(5, 2.0), 0.2, 20_000),
-    "100 on a grid": Toy(grid(10, 1.0), 0.1, 5000),
+    "100 on a grid": Toy(grid(10, 1.0), 0.1, 20_000),
 }
 
 
