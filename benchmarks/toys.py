@@ -21,21 +21,33 @@ from keras import layers
 from keras.optimizers import Adam
 
 from keras_gan import GAN
+from keras_gan.callbacks import LinearDecay
 from keras_gan.networks import SpectralNormalization
 from keras_gan.presets import get_recipe
 from keras_gan.terms import R1, LeCam
 
-BATCH = 128  # Real samples per discriminator update.
-RATES = 2e-3, 2e-3  # Of generator and discriminator: the recipes' own are for images.
 LOOKS, COUNTED = 20, 5
+DECAY = 1 / 3  # The last part of the training, in which the rates fall, as in most recipes.
 
 
 class Toy(NamedTuple):
-    """A mixture of equally likely Gaussians of one standard deviation, and how long to train."""
+    """A mixture of equally likely Gaussians, and how every game trains on it.
+
+    Attributes:
+        centres: The means, `(modes, 2)`.
+        width: The standard deviation of each of them.
+        steps: Generator updates.
+        hidden: The units of the perceptrons' hidden layers.
+        batch: Real samples per discriminator update.
+        rate: The learning rate of Adam; the recipes' own are for images.
+    """
 
     centres: np.ndarray
     width: float
     steps: int
+    hidden: tuple[int, ...] = (64, 64)
+    batch: int = 128
+    rate: float = 2e-3
 
     def samples(self, n: int, seed: int = 0) -> np.ndarray:
         """Returns real samples, float32 `(n, 2)`."""
@@ -59,8 +71,8 @@ def grid(side: int, distance: float) -> np.ndarray:
 # Neighbours are 8 standard deviations apart on the ring, 10 on the grids.
 TOYS = {
     "8 on a ring": Toy(ring(8, 2.0), 0.2, 2000),
-    "25 on a grid": Toy(grid(5, 2.0), 0.2, 5000),
-    "100 on a grid": Toy(grid(10, 1.0), 0.1, 5000),
+    "25 on a grid": Toy(grid(5, 2.0), 0.2, 20_000),
+    "100 on a grid": Toy(grid(10, 1.0), 0.1, 20_000),
 }
 
 
@@ -71,7 +83,7 @@ class Game(NamedTuple):
     loss: str | None = None
     terms: Callable[[], list] | None = None
     spectral: bool = False  # Whether the discriminator's layers are spectrally normalized.
-    rates: tuple[float, float] = RATES
+    pace: tuple[float, float] = (1.0, 1.0)  # By which a generator and a discriminator are faster.
 
 
 GAMES = {
@@ -82,7 +94,7 @@ GAMES = {
     "least_squares": Game("lsgan"),
     "wasserstein, gradient penalty": Game("wgan_gp"),
     # At equal rates a discriminator held to slope 1 is too slow, and modes come and go.
-    "hinge, spectral normalization": Game("sngan", spectral=True, rates=(1e-3, 4e-3)),
+    "hinge, spectral normalization": Game("sngan", spectral=True, pace=(0.5, 2.0)),
     "relativistic, R1 and R2": Game("r3gan"),
 }
 
@@ -135,45 +147,48 @@ def train(game: Game, toy: Toy, seed: int = 0, terms: list | None = None, **opti
         **options: Arguments of `GAN.compile`.
     """
     keras.utils.set_random_seed(seed)
-    gan = _gan(game, seed, terms, options)
+    gan = _gan(game, toy, seed, terms, options)
     scores, n = [], max(2000, 100 * len(toy.centres))
 
     def look(epoch, logs):
         scores.append(score(gan.generate(n, seed=epoch, batch_size=n), toy))
 
-    batch = BATCH * gan.discriminator_steps
+    batch = toy.batch * gan.discriminator_steps
     samples = toy.samples(batch * (toy.steps // LOOKS), seed)
     watch = keras.callbacks.LambdaCallback(on_epoch_end=look)
-    gan.fit(samples, batch_size=batch, epochs=LOOKS, verbose=0, callbacks=[watch])
+    callbacks = [watch, LinearDecay(DECAY)]
+    gan.fit(samples, batch_size=batch, epochs=LOOKS, verbose=0, callbacks=callbacks)
     return scores
 
 
-def _gan(game, seed, terms, options):
+def _gan(game, toy, seed, terms, options):
     recipe = get_recipe(game.variant)
     if terms is None:
         terms = (game.terms or recipe.terms)()
     gan = GAN(
-        perceptron(8, 2),
-        perceptron(2, 1, game.spectral),
+        perceptron(8, toy.hidden, 2),
+        perceptron(2, toy.hidden, 1, game.spectral),
         loss=game.loss or recipe.loss,
         terms=terms,
         discriminator_steps=recipe.discriminator_steps,
         ema_momentum=recipe.ema_momentum,
         seed=seed,
     )
-    sides = zip(
-        game.rates, (recipe.generator_optimizer(), recipe.discriminator_optimizer()), strict=True
-    )
-    gan.compile(*(Adam(rate, side.beta_1, side.beta_2) for rate, side in sides), **options)
+    sides = recipe.generator_optimizer(), recipe.discriminator_optimizer()
+    pairs = zip(game.pace, sides, strict=True)
+    adams = (Adam(pace * toy.rate, side.beta_1, side.beta_2) for pace, side in pairs)
+    gan.compile(*adams, **options)
     return gan
 
 
-def perceptron(inputs: int, outputs: int, spectral: bool = False) -> keras.Model:
-    """Returns a perceptron with two hidden layers of 64."""
+def perceptron(
+    inputs: int, hidden: tuple[int, ...], outputs: int, spectral: bool = False
+) -> keras.Model:
+    """Returns a perceptron with hidden layers of so many units."""
     # With offsets of 0, all kinks of the first layer would go through the origin.
     spread = keras.initializers.RandomUniform(-1.0, 1.0)
     stack = []
-    for units in (64, 64):
+    for units in hidden:
         stack += [layers.Dense(units, bias_initializer=spread), layers.LeakyReLU(0.2)]
     stack.append(layers.Dense(outputs))
     if spectral:

@@ -66,7 +66,10 @@ def per_step(gan, batches):
     return np.array(logs)
 
 
-@pytest.mark.parametrize("name", ["dcgan", "wgan_gp"])
+# Maps of r3gan have odd sides here, whose pooling repeats the edge.
+@pytest.mark.parametrize(
+    "name", ["dcgan", "wgan_gp", pytest.param("r3gan", marks=pytest.mark.full)]
+)
 def test_compiled_equals_eager(name, monkeypatch):
     traced = traces(monkeypatch) if BACKEND == "torch" else []
     batches = np.random.default_rng(0).integers(0, 256, (10, 8, 20, 16, 1), dtype="uint8")
@@ -453,6 +456,23 @@ def test_convolutions_are_those_of_keras(name):
         np.testing.assert_allclose(*map(ops.convert_to_numpy, (got, expected)), atol=1e-5)
         tried += 1
     assert tried > 5
+
+
+@torch_only
+@pytest.mark.parametrize("padding", [(0, 1), (2, 0, 0, 1), (1, 3, 0, 0, 2, 1)], ids=len)
+@pytest.mark.parametrize("side", [1, 2, 5])
+def test_the_gradient_of_repeated_edges_is_that_of_torch(padding, side):
+    import torch
+
+    from keras_gan.engine.torch_tracing import _REPLACED
+
+    axes = len(padding) // 2
+    operation = getattr(torch.ops.aten, f"replication_pad{axes}d_backward").default
+    x = torch.randn((2, 3, *axes * [side]))
+    padded = torch.nn.functional.pad(x, padding, mode="replicate")
+    gradient = torch.randn(padded.shape)
+    found = _REPLACED[operation](gradient, x, list(padding))
+    torch.testing.assert_close(found, operation(gradient, x, padding))
 
 
 @torch_only

@@ -19,7 +19,7 @@ recipe = Recipe(
     paper="Huang et al. 2025, arXiv:2501.05441",
     # 64 latent dimensions, and residual blocks without normalization, which would couple the
     # samples whose slopes the terms hold: section 3. Widths are 128, 64, 32 from 4×4 to 14×14; the
-    # paper's code has 768 up to 32×32. A step on a CPU takes 2.3 times that of `dcgan`.
+    # paper's code has 768 up to 32×32. A step on a CPU takes 2.2 times that of `dcgan`.
     generator=partial(networks.r3_generator, latent_dim=64, filters=32),
     discriminator=partial(networks.r3_discriminator, filters=32),
     # Equation 2.

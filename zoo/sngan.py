@@ -16,7 +16,7 @@ adam = partial(Adam, learning_rate=4e-4, beta_1=0.0, beta_2=0.9)
 recipe = Recipe(
     paper="Miyato et al. 2018, arXiv:1802.05957",
     # 128 latent dimensions and residual blocks: table 4. Widths are 128, 64, 32 at 28×28, and
-    # from 16 to 64 on the way down; the paper has 256 and 128. A step on a CPU takes 2.4 times that
+    # from 16 to 64 on the way down; the paper has 256 and 128. A step on a CPU takes 2.5 times that
     # of `dcgan`.
     generator=partial(networks.sn_generator, latent_dim=128, filters=32),
     discriminator=partial(networks.sn_discriminator, filters=16),

@@ -86,11 +86,37 @@ def _convolution_backward(gradient, x, kernel, bias, *settings):
     )
 
 
+def _replication_pad_backward(gradient, x, padding):
+    """Adds the gradients of an edge's copies to that of the edge.
+
+    Keras' average pooling repeats the edge of an odd side. Torch's kernel keeps a gradient in
+    channels-last, torch's prediction says channels-first, and the code that Inductor makes refuses
+    the result.
+    """
+    if min(padding) < 0:
+        return NotImplemented
+    for i in range(len(padding) // 2):  # From the last axis on.
+        axis, before, after = x.dim() - 1 - i, padding[2 * i], padding[2 * i + 1]
+        size = x.shape[axis]
+        if before + after == 0:
+            continue
+        if size == 1:
+            gradient = gradient.sum(axis, keepdim=True)
+            continue
+        parts = gradient.split([before + 1, size - 2, after + 1], axis)
+        edges = [part.sum(axis, keepdim=True) for part in parts[::2]]
+        gradient = torch.cat([edges[0], parts[1], edges[1]], axis)
+    return gradient
+
+
 _REPLACED = {
     # torch draws uniform numbers in half the time of coins, and on a GPU in the kernel that uses
     # them.
     torch.ops.aten.bernoulli_.float: _bernoulli,
     torch.ops.aten.convolution_backward.default: _convolution_backward,
+    torch.ops.aten.replication_pad1d_backward.default: _replication_pad_backward,
+    torch.ops.aten.replication_pad2d_backward.default: _replication_pad_backward,
+    torch.ops.aten.replication_pad3d_backward.default: _replication_pad_backward,
 }
 
 
