@@ -56,7 +56,8 @@ class Loop:
                 fake = self.g_net(self.normal((len(batch), *self.d.latent_shape)))
             loss = self.d_loss(batch, fake)
             self.d_opt.zero_grad(set_to_none=True)
-            loss.backward()
+            # Not with respect to the samples, whose slopes the terms have taken.
+            loss.backward(inputs=list(self.d_net.parameters()))
             self.d_opt.step()
             losses.append(loss.detach().clone())  # CUDA graphs overwrite their results.
         for p in self.d_net.parameters():

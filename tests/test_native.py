@@ -17,7 +17,15 @@ native = importlib.import_module(f"benchmarks.native_{BACKEND}")
 
 def _constant_noise(shape):
     n = int(np.prod([int(s) for s in shape]))
-    return np.sin(np.arange(1, n + 1) * 0.7).reshape([int(s) for s in shape]).astype("float32")
+    # Of numbers for which rounding switches no ReLU on any backend: one changes a loss by 1e-3.
+    return np.sin(np.arange(1, n + 1) * 1.1).reshape([int(s) for s in shape]).astype("float32")
+
+
+def _epsilon_as_in_keras(optimizer, *_):
+    """Before a step of torch's Adam: it adds epsilon after the bias correction, Keras before."""
+    [group] = optimizer.param_groups
+    steps = 1 + max((int(state["step"]) for state in optimizer.state.values()), default=0)
+    group["eps"] = 1e-4 / (1 - group["betas"][1] ** steps) ** 0.5
 
 
 VARIANTS = [name for name in keras_gan.list_models() if not get_recipe(name).conditions]
@@ -28,11 +36,17 @@ def test_same_losses(name, monkeypatch):
     keras.utils.set_random_seed(0)
     gan = keras_gan.create_model(name, (28, 28, 1))
     gan.optimizer.learning_rate = 2e-4  # At larger rates, rounding grows from step to step.
+    for side in ("generator", "discriminator"):
+        # Adam's first step is the gradient's sign, which rounding decides where it is near 0.
+        getattr(gan.optimizer, side).epsilon = 1e-4
     for layer in gan.discriminator.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
     device = {"device": keras.ops.zeros(()).device.type} if BACKEND == "torch" else {}
     loop = native.Loop(describe(gan), native.MODES[0], **device)
+    if BACKEND == "torch":
+        for optimizer in (loop.g_opt, loop.d_opt):
+            optimizer.register_step_pre_hook(_epsilon_as_in_keras)
     for source in (engine, loop):
         noise = lambda shape, seed=None: keras.ops.convert_to_tensor(  # noqa: E731
             0.5 + 0.5 * _constant_noise(shape)
@@ -54,6 +68,6 @@ def test_same_losses(name, monkeypatch):
         np.testing.assert_allclose(
             [float(ours["d_loss"]), float(ours["g_loss"])],
             [float(loss) for loss in theirs],
-            rtol=2e-3,
+            rtol=5e-4,
             atol=1e-4,
         )
