@@ -55,5 +55,6 @@ def _use(condition) -> tuple[str, str]:
 
 
 def _score(name, values):
-    numbers = {key: value for key, value in values.items() if key != "protocol"}
+    # Scores of pairs have no floor, None.
+    numbers = {k: v for k, v in values.items() if k != "protocol" and v is not None}
     return f"- {name}: " + ", ".join(f"{key} {value:.4g}" for key, value in numbers.items())
