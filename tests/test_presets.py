@@ -92,6 +92,13 @@ def test_the_card_says_how_a_model_is_used(condition, words):
     assert all(word in text for word in words)
 
 
+@pytest.mark.once
+def test_the_card_of_a_score_without_a_floor():
+    scores = {"psnr": {"final": 20.5, "floor": None, "protocol": "10,000 images"}}
+    text = write_card({"name": "mine", "scores": scores}, curves=False)
+    assert "- psnr: final 20.5\n" in text
+
+
 def test_uncompiled_preset(tmp_path):
     mlp_gan().save_to_preset(tmp_path)
     assert not keras_gan.from_preset(tmp_path).compiled
