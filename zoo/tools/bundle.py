@@ -71,6 +71,7 @@ def model_of(metadata, folder):
         condition=trained.condition,
     )  # fmt: skip
     gan.set_weights(trained.get_weights())
+    gan.examples = trained.examples
     return gan
 
 
@@ -125,7 +126,9 @@ def pack(folder):
             if isinstance(item, h5py.Group):
                 new = packed.create_group(name)
             else:
-                new = packed.create_dataset(name, data=item[()], compression="gzip", shuffle=True)
+                # HDF5 compresses no scalars.
+                how = {"compression": "gzip", "shuffle": True} if item.shape else {}
+                new = packed.create_dataset(name, data=item[()], **how)
             new.attrs.update(item.attrs)
 
         loose.visititems(copy)
