@@ -1,4 +1,4 @@
-"""What one backend computes, for `test_parity.py` to compare: `train FOLDER` or `load FOLDER`.
+"""What one backend computes, for `test_parity.py` to compare: `train|load FOLDER VARIANT…`.
 
 The other frameworks cannot be imported here, so that a file made on one machine is known to load on
 another that has only its own backend.
@@ -12,7 +12,8 @@ from pathlib import Path
 
 BACKENDS = ("jax", "tensorflow", "torch")
 ME = os.environ["KERAS_BACKEND"]
-sys.modules |= {name: None for name in BACKENDS if name != ME}
+# Nor scikit-learn, which would look into torch as soon as its name is known.
+sys.modules |= {name: None for name in (*BACKENDS, "sklearn") if name != ME}
 # XLA as users have it, not as `conftest` sets it: other rounding is what this is to show.
 os.environ.setdefault("XLA_FLAGS", "")
 
@@ -73,8 +74,8 @@ def indexed(prefix, arrays):
     return {f"{prefix}/{i:03}": array for i, array in enumerate(arrays)}
 
 
-def train(folder):
-    for variant in keras_gan.list_models():
+def train(folder, variants):
+    for variant in variants:
         results = {}
         gan = start(variant, ema_momentum=0.9)
         results["images"] = generated(gan, IMAGES, SEED)
@@ -92,9 +93,9 @@ def train(folder):
         np.savez(folder / f"{variant}-{ME}.npz", **results)
 
 
-def load(folder):
+def load(folder, variants):
     """Loads what the other backends saved, and goes on with training."""
-    for variant in keras_gan.list_models():
+    for variant in variants:
         for other in set(BACKENDS) - {ME}:
             gan = keras.saving.load_model(folder / f"{variant}-{other}.keras")
             results = indexed("optimizer", values(gan.optimizer))
@@ -110,4 +111,4 @@ def load(folder):
 if __name__ == "__main__":
     presets.recipes._RECIPES.update({name: narrow(name) for name in keras_gan.list_models()})
     engine.normal, engine.uniform = fixed("standard_normal"), fixed("random")
-    {"train": train, "load": load}[sys.argv[1]](Path(sys.argv[2]))
+    {"train": train, "load": load}[sys.argv[1]](Path(sys.argv[2]), sys.argv[3:])

@@ -84,6 +84,7 @@ def test_a_table_trains_as_its_array_does():
         gan.fit(Frame(np.full((4, 2), "a", object)), verbose=0)
 
 
+@pytest.mark.once
 @once
 def test_a_list_of_images_of_several_sizes():
     with pytest.raises(ValueError) as error:
@@ -207,6 +208,7 @@ def forever():
         yield np.zeros((50_000, 2), "float32")
 
 
+@pytest.mark.once
 @once
 def test_validation_data_without_an_end():
     gan = still(mlp_gan())
@@ -219,6 +221,7 @@ def test_validation_data_without_an_end():
     assert np.isfinite(history["val_d_loss"]).all()
 
 
+@pytest.mark.once
 @once
 def test_an_endless_data_set_of_tensorflow():
     tf = pytest.importorskip("tensorflow")
@@ -353,6 +356,7 @@ def test_a_watched_data_set_is_that_data_set():
 # Distances of samples that are no images.
 
 
+@pytest.mark.once
 @once
 @pytest.mark.parametrize("shape", [(3,), (6, 2), (4, 4, 4, 1)])
 @pytest.mark.parametrize("extractor", ["values", lambda x: x.reshape(len(x), -1)])
@@ -395,7 +399,9 @@ def test_statistics_of_whole_numbers_depend_on_the_range(cache):
 # Networks elsewhere.
 
 
-@pytest.mark.parametrize("part", ["generator", "ema_generator"])
+@pytest.mark.parametrize(
+    "part", ["ema_generator", pytest.param("generator", marks=pytest.mark.full)]
+)
 def test_a_generator_of_the_zoo_loads_without_this_library(part, tmp_path):
     gan = keras_gan.create_model("dcgan", image_shape=(8, 8, 1))
     path = tmp_path / "generator.keras"

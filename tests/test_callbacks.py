@@ -11,6 +11,7 @@ from keras_gan import callbacks, create_model, metrics, runs
 from keras_gan.images import image_grid
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("channels", [1, 3])
 def test_sample_grid_shows_the_same_latents_after_each_epoch(tmp_path, channels):
     gan = create_model("vanilla", (8, 8, channels))
@@ -22,6 +23,7 @@ def test_sample_grid_shows_the_same_latents_after_each_epoch(tmp_path, channels)
     assert (first != last).any()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("threshold", "epochs"), [(9.0, 1), (-1.0, 3)])
 def test_training_stops_at_a_threshold(threshold, epochs):
     distance = metrics.SlicedWassersteinDistance(8)
@@ -41,6 +43,7 @@ def test_training_stops_at_a_threshold(threshold, epochs):
     assert len(later["d_loss"]) == min(2 * epochs, 3)
 
 
+@pytest.mark.once
 def test_a_run_with_some_epochs_not_scored_is_resumed(tmp_path):
     images, name = pictures(8, (8, 8, 1)), "val_sliced_wasserstein_distance"
     for epochs in (3, 5):

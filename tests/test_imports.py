@@ -33,7 +33,9 @@ def test_import_loads_only_the_chosen_backend(backend, tmp_path):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "backend", ["jax", *(pytest.param(b, marks=pytest.mark.full) for b in ("tensorflow", "torch"))]
+)
 def test_loading_a_preset_loads_no_other_backend(backend, tmp_path):
     # Keras loads TensorFlow where it serializes a network, which costs seconds.
     name = "import keras, keras_gan; name = keras_gan.list_presets()[0]"

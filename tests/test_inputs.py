@@ -191,6 +191,7 @@ def test_loaders(loader):
     assert history["d_real"] == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wrap", list(WRAPS)[1:])
 @pytest.mark.parametrize("loader", [tf_data, torch_loader, py_dataset, grain_map, generator])
 def test_batches_of_tuples_and_dicts(loader, wrap):
@@ -201,6 +202,7 @@ def test_batches_of_tuples_and_dicts(loader, wrap):
     assert any(changed(before[1], weights(gan)[1]))
 
 
+@pytest.mark.once
 def test_endless_data_with_steps_per_epoch():
     def endless():
         while True:
@@ -211,6 +213,7 @@ def test_endless_data_with_steps_per_epoch():
         assert train(gan, data, epochs=2, steps_per_epoch=3)[1] == 6
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("loader", [tf_data, torch_loader, py_dataset, grain_map])
 def test_validation_data_from_loaders(loader):
     gan = image_gan(rate=0.0, **QUICK)
@@ -220,6 +223,7 @@ def test_validation_data_from_loaders(loader):
         assert history[f"val_{name}"] == pytest.approx([value], rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.once
 def test_validation_steps_are_of_the_trainings_batch_size():
     gan = image_gan(rate=0.0, **QUICK)
     history = fit(gan, IMAGES, 8, validation_data=IMAGES, validation_steps=1)
@@ -227,6 +231,7 @@ def test_validation_steps_are_of_the_trainings_batch_size():
     assert history["val_d_real"] == pytest.approx([expected["d_real"]], rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.once
 def test_a_generator_of_validation_data_is_compared_with_whole_at_each_epoch():
     gan = image_gan(rate=0.0, **QUICK)
     batches = (IMAGES[i : i + 4] for i in range(0, 20, 4))
@@ -257,6 +262,7 @@ def test_loops_of_ones_own_over_batches():
         gan.train_on_batch(IMAGES.astype("float32"))
 
 
+@pytest.mark.once
 def test_what_a_gan_has_no_use_for_is_refused():
     gan = image_gan(**QUICK)
     for name in ("sample_weight", "class_weight"):
@@ -270,6 +276,7 @@ def test_what_a_gan_has_no_use_for_is_refused():
         gan.generate(1, batch_size=0)
 
 
+@pytest.mark.once
 def test_lists_are_arrays():
     gan = image_gan(discriminator_steps=5, **QUICK)
     gan.fit(list(pictures(160)), verbose=0, validation_split=0.5)
@@ -305,6 +312,7 @@ def test_second_fit_goes_on_with_another_batch_size():
     assert iterations == [4, 7]
 
 
+@pytest.mark.once
 def test_default_batch_size_serves_each_discriminator_step():
     gan = image_gan(discriminator_steps=2)
     gan.fit(pictures(130), verbose=0)

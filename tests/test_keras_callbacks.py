@@ -37,6 +37,7 @@ class Scripted(keras.metrics.Metric):
         return {"script": self.script, "name": self.name}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("direction", "epochs"), [("down", 3), ("up", 2)])
 def test_callbacks_know_which_way_a_metric_is_better(direction, epochs, tmp_path):
     scripted = Scripted([3.0, 2.0, 4.0, 1.0])
@@ -150,6 +151,7 @@ def test_model_checkpoint_weights_only(tmp_path):
     assert_equal(state(other), recorder.ended[0])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("monitor", "suffix"), [("val_d_loss", ".keras"), ("val_scripted", ".weights.h5")]
 )
@@ -228,6 +230,7 @@ def test_reduce_lr_on_plateau_moves_both_rates():
     np.testing.assert_allclose(rates(gan), [2.5e-4, 1e-3], rtol=1e-6)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("part", "factors"),
     [(1.0, [1, 0.75, 0.5, 0.25]), (0.5, [1, 1, 1, 0.5]), (0.3, [1, 1, 1, 1 / 1.2])],
@@ -241,6 +244,7 @@ def test_rates_fall_in_the_last_part_of_a_training(part, factors):
     np.testing.assert_allclose(rates(gan), [1e-3, 4e-3], rtol=1e-5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("part", [0, -1, 1.5])
 def test_only_a_part_of_a_training_can_be_the_last(part):
     with pytest.raises(ValueError, match="part must be in 0…1"):
@@ -275,6 +279,7 @@ def test_learning_rate_scheduler_scales_the_real_updates():
     np.testing.assert_allclose(rates(gan), [0.05, 0.2], rtol=1e-6)
 
 
+@pytest.mark.once
 def test_csv_logger(tmp_path):
     gan, log = compiled(), tmp_path / "log.csv"
     history = fit(gan, X, epochs=2, callbacks=[callbacks.CSVLogger(log)], validation_data=HELD_OUT)
@@ -284,6 +289,7 @@ def test_csv_logger(tmp_path):
         np.testing.assert_allclose([float(row[name]) for row in rows], history[name], rtol=1e-6)
 
 
+@pytest.mark.once
 def test_tensorboard(tmp_path):
     pytest.importorskip("tensorflow")
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -319,6 +325,7 @@ def test_terminate_on_nan_lets_finite_losses_pass():
     assert len(history["d_loss"]) == 2
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wrap", [lambda c: c, lambda c: [c], lambda c: [[c]]])
 def test_swap_ema_weights_is_refused(wrap):
     gan = compiled()
@@ -328,6 +335,7 @@ def test_swap_ema_weights_is_refused(wrap):
     assert_equal(state(gan), before)
 
 
+@pytest.mark.once
 def test_lambda_callback_gets_the_logs():
     batches, epochs, tests = [], [], []
     watch = callbacks.LambdaCallback(
@@ -345,6 +353,7 @@ def test_lambda_callback_gets_the_logs():
     assert float(batches[-1][1]["g_loss"]) == pytest.approx(history["g_loss"][-1])
 
 
+@pytest.mark.once
 def test_history():
     gan = compiled(script=[1.0, 2.0])
     result = gan.fit(X, epochs=2, verbose=0, validation_data=HELD_OUT)
@@ -356,6 +365,7 @@ def test_history():
     assert "gradient_penalty" in fit(compiled(terms=["gradient_penalty"]), X)
 
 
+@pytest.mark.once
 def test_validation_split_is_held_out():
     class Seen(keras.metrics.Metric):
         def update_state(self, real, generated):
@@ -380,6 +390,7 @@ def test_validation_data_gives_what_evaluate_gives():
         assert history[f"val_{name}"] == pytest.approx([value], rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.once
 def test_validation_freq():
     history = fit(compiled(), X, epochs=5, validation_data=HELD_OUT, validation_freq=2)
     assert len(history["d_loss"]) == 5

@@ -11,25 +11,36 @@ from conftest import BACKENDS, python
 import keras_gan
 
 pytestmark = pytest.mark.once
-VARIANTS = pytest.mark.parametrize("variant", keras_gan.list_models())
+# Of these three, one has a penalty and steps of its own, and one has labels.
+QUICK = ("dcgan", "wgan_gp", "projection")
+VARIANTS = pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.full)
+        for name in keras_gan.list_models()
+    ],
+)
 PAIRS = pytest.mark.parametrize(("one", "other"), list(combinations(BACKENDS, 2)))
 
 
-def on_every_backend(what, folder):
+def on_every_backend(what, folder, request):
+    """Runs the script for those variants whose tests are about to run."""
     script = Path(__file__).parent / "parity_run.py"
+    tests = [item for item in request.session.items if item.module is request.module]
+    names = sorted({test.callspec.params["variant"] for test in tests})
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda backend: python(backend, script, what, folder), BACKENDS))
+        list(pool.map(lambda backend: python(backend, script, what, folder, *names), BACKENDS))
     return folder
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return on_every_backend("train", tmp_path_factory.mktemp("parity"))
+def trained(tmp_path_factory, request):
+    return on_every_backend("train", tmp_path_factory.mktemp("parity"), request)
 
 
 @pytest.fixture(scope="module")
-def loaded(trained):
-    return on_every_backend("load", trained)
+def loaded(trained, request):
+    return on_every_backend("load", trained, request)
 
 
 def read(folder, name, prefix):

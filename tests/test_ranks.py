@@ -47,7 +47,7 @@ def run(case, count, folder):
     [
         ("perceptrons", 2),
         ("convolutions", 2),
-        ("overridden", 2),
+        pytest.param("overridden", 2, marks=pytest.mark.full),
         pytest.param("perceptrons", 4, marks=pytest.mark.full),
         pytest.param("convolutions", 4, marks=pytest.mark.full),
         pytest.param("compiled", 2, marks=pytest.mark.full),
@@ -64,6 +64,7 @@ def test_several_processes_train_as_one(case, count, tmp_path):
     np.testing.assert_allclose(several[0]["weights"], one["weights"], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.full
 def test_each_process_draws_its_own_noise_in_one_order_of_the_data(tmp_path):
     one, two = run("noise", 2, tmp_path)
     assert one["drawn"] != two["drawn"] and one["seed"] == two["seed"]
@@ -74,6 +75,7 @@ def test_one_decision_to_stop_and_one_writer(tmp_path):
     assert one == {"epochs": 2, "writes": True} and two == {"epochs": 2, "writes": False}
 
 
+@pytest.mark.full
 def test_a_run_is_resumed_by_all_processes(tmp_path):
     one, two = run("resumed", 2, tmp_path)
     assert one["epochs"] == two["epochs"] == [1, 3] and one["updates"] == two["updates"] == 12
@@ -107,6 +109,7 @@ def test_several_processes_without_a_group(monkeypatch, call):
         getattr(gan, call)(points(8))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "backend",
     ["torch", *(pytest.param(name, marks=pytest.mark.full) for name in ("jax", "tensorflow"))],

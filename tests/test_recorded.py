@@ -8,11 +8,12 @@ from conftest import BACKEND
 NUMBERS = recorded.load_numbers()
 IMAGES = np.load(recorded.IMAGES)
 # Longer than the default tests allow: Inductor takes up to a minute for each variant, so that only
-# one per kind of step is compared, and eager steps on JAX compile operation by operation.
-FULL = {
-    "torch": {"dcgan/compiled", "wgan_gp/compiled"},
-    "jax": {"dcgan/eager", "lsgan/eager", "wgan_gp/eager"},
-}.get(BACKEND, set())
+# one per kind of step is compared, and eager steps of JAX and TensorFlow go operation by operation.
+COMPILED, EAGER = (
+    {"dcgan/compiled", "wgan_gp/compiled"},
+    {"dcgan/eager", "lsgan/eager", "wgan_gp/eager"},
+)
+FULL = COMPILED if BACKEND == "torch" else EAGER
 LEFT_OUT = {"lsgan/compiled", "vanilla/compiled"} if BACKEND == "torch" else set()
 RUNS = {f"{variant}/{mode}" for variant in recorded.VARIANTS for mode in recorded.MODES} - LEFT_OUT
 

@@ -82,7 +82,18 @@ def variant(request):
     return gan
 
 
-@pytest.mark.parametrize("variant", keras_gan.list_models(), indirect=True)
+# `test_zoo.py` saves each variant as a preset.
+QUICK = ("dcgan", "pix2pix", "projection")
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.full)
+        for name in keras_gan.list_models()
+    ],
+    indirect=True,
+)
 def test_whole_model(variant, tmp_path, fixed_noise):
     variant.save(tmp_path / "gan.keras")
     loaded = keras.saving.load_model(tmp_path / "gan.keras")
