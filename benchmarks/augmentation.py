@@ -112,7 +112,7 @@ def trained(real, folder, seed):
     gan = keras_gan.create_model(GAN, SHAPE, seed, **options)
     callbacks = [LinearDecay(1 / 3), Run(folder)]
     size = min(recipe.batch_size, len(real[0]))
-    steps = GAN_STEPS // 5 * recipe.discriminator_steps
+    steps = GAN_STEPS // 5
     gan.fit(*real, size, epochs=5, steps_per_epoch=steps, callbacks=callbacks, verbose=0)
     return gan
 

@@ -86,7 +86,7 @@ def train(cell, folder):
     gan.fit(
         subset(cell.images),
         batch_size=recipe.batch_size,
-        steps_per_epoch=STEPS * recipe.discriminator_steps,
+        steps_per_epoch=STEPS,
         epochs=LOOKS,
         validation_data=datasets.load("fashion_mnist", "test"),
         callbacks=[LinearDecay(recipe.decay), Run(folder, **cell._asdict())],

@@ -24,7 +24,9 @@ from preset_files import METADATA, edit
 
 import keras_gan
 import keras_gan_cli
-from keras_gan import cli, command_data, datasets, engine, images, outputs
+from keras_gan import datasets, engine, images, outputs
+from keras_gan.commands import data as command_data
+from keras_gan.commands.samples import folder_names
 from keras_gan.conditions import Labels
 from keras_gan.datasets import ImageFolder, splitting
 from keras_gan.datasets.batches import Batch
@@ -142,7 +144,7 @@ def test_progress_is_shown_on_stderr(saved, tmp_path, monkeypatch, capsys):
     ],
 )
 def test_folders_of_classes_lie_in_the_folder(classes, expected):
-    assert cli._folder_names(classes) == expected
+    assert folder_names(classes) == expected
 
 
 # Sizes.

@@ -1,0 +1,1 @@
+"""What the command `keras-gan` does; `keras_gan.cli` chooses among it."""
