@@ -276,6 +276,7 @@ def build_parser() -> argparse.ArgumentParser:
             _add_translate_options,
         ),
         ("evaluate", "Compare generated images with real ones", _add_evaluate_options),
+        ("demo", "Show a page in the browser to play with a preset", _add_demo_options),
         ("download", "Download a preset (hf://user/repository or https://…)", None),
         ("info", "Show information about a preset or run", None),
     ):
@@ -367,6 +368,12 @@ def _add_generate_options(option):
         help="a .png for a grid, a .npy for an array, or a folder for one file per image; "
         "default: grid.png",
     )
+    option(
+        "--walk",
+        type=_animation,
+        metavar="FILE",
+        help="write an animated walk through the latents instead: a .webp, .gif or .png",
+    )
     option("--class", dest="label", metavar="NAME|NUMBER", help="of a model that knows classes")
     option(
         "--per-class",
@@ -374,6 +381,15 @@ def _add_generate_options(option):
         metavar="N",
         help="N images of each class, in a subfolder of --out for each",
     )
+
+
+def _add_demo_options(option):
+    option(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen on; default: 127.0.0.1, which only this machine reaches",
+    )
+    option("--port", type=_whole_number(0), help="default: the first free one from 7860")
 
 
 def _add_translate_options(option):
@@ -441,6 +457,12 @@ def _image_output(text):
     if path.suffix not in ("", ".png", ".npy") and not path.is_dir():
         raise ArgumentTypeError(f"must be a .png, a .npy or a folder; got {text!r}")
     return path
+
+
+def _animation(text):
+    if Path(text).suffix not in (".webp", ".gif", ".png"):
+        raise ArgumentTypeError(f"must be a .webp, .gif or .png; got {text!r}")
+    return Path(text)
 
 
 if __name__ == "__main__":

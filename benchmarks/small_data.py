@@ -25,12 +25,13 @@ import keras_gan
 from keras_gan import augment, datasets
 from keras_gan.callbacks import LinearDecay
 from keras_gan.images import image_grid
+from keras_gan.latents import nearest
 from keras_gan.metrics import FrechetDistance
 from keras_gan.metrics.report import default_metrics, report
 from keras_gan.presets import get_recipe
 from keras_gan.runs import Run
 from zoo.tools import pictures
-from zoo.tools.quality import SECOND_JUDGE, SHAPE, nearest
+from zoo.tools.quality import SECOND_JUDGE, SHAPE
 
 RESULTS = Path(__file__).parent / "results" / "small_data"
 LOOKS, STEPS = 10, 500  # Looks at a training, and generator updates between two of them.

@@ -12,6 +12,7 @@ import keras
 from keras_gan import conditions, datasets, presets
 from keras_gan.commands import data
 from keras_gan.commands.common import CommandError, errors_in_one_line, open_preset
+from keras_gan.commands.demo import demo
 from keras_gan.commands.samples import generate, translate
 from keras_gan.commands.train import train
 from keras_gan.metrics.report import check_counts, default_metrics, report
@@ -31,6 +32,7 @@ def run(args: Namespace) -> int:
         "generate": generate,
         "translate": translate,
         "evaluate": evaluate,
+        "demo": demo,
         "download": download,
         "info": info,
     }

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from keras_gan.datasets.resizing import MAX_PIXELS
 from keras_gan.files import replacing
 
+ANIMATED = (".webp", ".gif", ".png")
 GAP = 2  # Pixels between the images of a grid.
 # Okabe and Ito's colours, which colour-blind people can distinguish, and a grey.
 COLORS = ("#0072b2", "#d55e00", "#666666", "#009e73", "#cc79a7", "#e69f00")
@@ -158,6 +159,25 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
     """
     with replacing(path) as part:
         Image.fromarray(image).save(part)
+
+
+def save_animation(path: str | Path, frames: Iterable[np.ndarray], milliseconds: int = 80) -> None:
+    """Writes images as an animation that repeats, in the format that the path's ending names.
+
+    Args:
+        path: A `.webp`, `.gif` or `.png` file. If it exists, it is replaced once it is complete.
+        frames: As for `save_image`, all of one shape.
+        milliseconds: How long each of them is shown.
+
+    Raises:
+        ValueError: For another ending.
+    """
+    if Path(path).suffix not in ANIMATED:
+        raise ValueError(f"An animation is one of {', '.join(ANIMATED)}; got {path}.")
+    first, *others = (Image.fromarray(frame) for frame in frames)
+    options = {"save_all": True, "append_images": others, "duration": milliseconds, "loop": 0}
+    with replacing(path) as part:
+        first.save(part, **options)
 
 
 def save_curves(path: str | Path, rows: Sequence[dict[str, float]]) -> None:

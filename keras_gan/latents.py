@@ -1,4 +1,4 @@
-"""Latents: walks between them, truncation, and the latents of given images."""
+"""Latents: walks between them, truncation, the latents of given images, and nearest neighbours."""
 
 from typing import Any
 
@@ -8,7 +8,9 @@ from keras import ops
 
 from keras_gan import engine
 from keras_gan.errors import check_whole
+from keras_gan.metrics import get_extractor
 
+BLOCK = 2**24  # Numbers in an array that `nearest` makes, at most.
 CANDIDATES = 256  # Random latents among which each projection starts with the best.
 
 
@@ -48,6 +50,71 @@ def interpolate(a: Any, b: Any, steps: int) -> np.ndarray:
         rows /= np.sin(angle)
     rows *= (1 - share) * lengths[0] + share * lengths[1]
     return rows.reshape(steps, *a.shape).astype("float32")
+
+
+def walk(stops: Any, steps: int) -> np.ndarray:
+    """Returns latents on great circles from each stop to the next, and from the last to the first.
+
+    Args:
+        stops: Latents `(n, …)`, at least two.
+        steps: Latents from one stop to the next, at least 1.
+
+    Returns:
+        float32 `(n * steps, …)`, a walk that can be repeated without a jump.
+
+    Raises:
+        ValueError: For fewer stops or steps.
+    """
+    stops = np.asarray(stops)
+    if len(stops) < 2:
+        raise ValueError(f"A walk needs at least two stops; got {len(stops)}.")
+    check_whole("steps", steps)
+    ways = zip(stops, np.roll(stops, -1, axis=0), strict=True)
+    return np.concatenate([interpolate(a, b, steps + 1)[:-1] for a, b in ways])
+
+
+def nearest(samples: Any, images: Any, extractor: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """Returns, for each sample, how far the nearest of other images is, and which one that is.
+
+    A generator that has learned its training images by heart makes samples that are nearer to them
+    than real images are that it has not seen. Takes the memory of the arrays and 100 MB.
+
+    Args:
+        samples: Generated samples `(n, …)`.
+        images: Others of that shape, such as those of the training; read in parts.
+        extractor: What `keras_gan.metrics.get_extractor` takes: distances are then of features.
+            By default they are of the values, the root of the mean squared difference: of uint8
+            images, in grey levels 0…255.
+
+    Returns:
+        Distances, float32 `(n,)`, and indices into `images`, `(n,)`.
+
+    Raises:
+        ValueError: For samples and images of different shapes, or none.
+    """
+    samples = np.asarray(samples)
+    if samples.shape[1:] != images.shape[1:] or not len(samples) or not len(images):
+        raise ValueError(
+            f"Samples and images of one shape are needed; got {samples.shape} and {images.shape}."
+        )
+    rows = _rows_of(samples, extractor)
+    distances = np.full(len(rows), np.inf, "float32")
+    indices = np.zeros(len(rows), "int64")
+    size = max(1, BLOCK // max(rows.shape[1], len(rows)))
+    for start in range(0, len(images), size):
+        others = _rows_of(np.asarray(images[start : start + size]), extractor)
+        # |a - b|², of which |a|² is the same for all others.
+        squares = (others**2).sum(axis=1) - 2 * rows @ others.T
+        best = squares.argmin(axis=1)
+        gaps = np.sqrt(((rows - others[best]) ** 2).mean(axis=1))
+        closer = gaps < distances
+        distances[closer], indices[closer] = gaps[closer], start + best[closer]
+    return distances, indices
+
+
+def _rows_of(images, extractor) -> np.ndarray:
+    rows = images if extractor is None else get_extractor(extractor).features(images)
+    return rows.reshape(len(rows), -1).astype("float32")
 
 
 def truncate(gan, latents: Any, psi: float) -> np.ndarray:

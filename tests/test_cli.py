@@ -957,3 +957,21 @@ def test_repairing_leaves_the_rest(photos, conditional, tmp_path):
     after = np.asarray(Image.open(tmp_path / "repaired.png"))
     np.testing.assert_array_equal(after[mask == 0], before[mask == 0])
     assert np.any(after[mask > 0] != before[mask > 0])
+
+
+@pytest.mark.once
+def test_a_walk(tmp_path, capsys):
+    path = tmp_path / "walk.gif"
+    assert main("generate", "vanilla_fashion_mnist", "--walk", path, "--num", 2) == 0
+    assert "A walk of 72 frames" in capsys.readouterr().out
+    with Image.open(path) as walk:
+        assert walk.n_frames == 72 and walk.size == (28, 58)
+    assert main("generate", "vanilla_fashion_mnist", "--walk", tmp_path / "walk.jpg") == 2
+    assert "must be a .webp, .gif or .png" in capsys.readouterr().err
+
+
+@pytest.mark.once
+def test_a_page_without_gradio(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert main("demo", "vanilla_fashion_mnist") == 2
+    assert capsys.readouterr().err.count("pip install 'keras-gan[demo]'") == 1

@@ -78,3 +78,32 @@ def test_projections_that_do_not_work():
         latents.project(gan, points(2, 5))
     with pytest.raises(ValueError, match="no condition"):
         latents.project(gan, points(2), condition=1)
+
+
+@pytest.mark.once
+def test_a_walk_comes_back_to_where_it_began():
+    stops = np.random.default_rng(0).standard_normal((3, 5)).astype("float32")
+    rows = latents.walk(stops, 4)
+    assert rows.shape == (12, 5)
+    np.testing.assert_allclose(rows[::4], stops, rtol=1e-5)
+    again = latents.interpolate(stops[2], stops[0], 5)
+    np.testing.assert_allclose(rows[8:], again[:-1], rtol=1e-5)
+    with pytest.raises(ValueError, match="at least two stops"):
+        latents.walk(stops[:1], 4)
+
+
+@pytest.mark.once
+def test_the_nearest_of_many_images(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype="uint8")
+    samples = images[[7, 31, 2]].copy()
+    samples[1, 0, 0, 0] = 255 - samples[1, 0, 0, 0]
+    gaps = np.abs(samples[1].astype(float) - images[31])
+    for limit in (2**24, 48):  # All at once, and three at a time.
+        monkeypatch.setattr(latents, "BLOCK", limit)
+        distances, indices = latents.nearest(samples, images)
+        np.testing.assert_array_equal(indices, [7, 31, 2])
+        np.testing.assert_allclose(distances, [0, gaps.max() / 4, 0], rtol=1e-5)
+    distances, _ = latents.nearest(samples, images, lambda x: x.reshape(len(x), -1)[:, :2] * 0)
+    np.testing.assert_array_equal(distances, 0)
+    with pytest.raises(ValueError, match="one shape"):
+        latents.nearest(samples, images[:, :3])

@@ -5,17 +5,33 @@ import re
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
+
 from keras_gan import conditions, datasets
 from keras_gan.commands.common import CommandError, errors_in_one_line, open_preset
 from keras_gan.conditions import Labels
-from keras_gan.images import check_grid, class_grid, image_grid, sample_grid, save_image
+from keras_gan.images import (
+    check_grid,
+    class_grid,
+    image_grid,
+    sample_grid,
+    save_animation,
+    save_image,
+)
+from keras_gan.latents import walk
 from keras_gan.outputs import write_images
+from keras_gan.waiting import Progress
+
+STOPS, FRAMES = 6, 12  # Of a walk: latents that it passes, and frames from one to the next.
 
 
 def generate(args: Namespace) -> None:
     """Writes generated images as one grid, as an array, or as one file each."""
     gan = open_preset(args.preset)
     with errors_in_one_line():
+        if args.walk is not None:
+            _write_walk(gan, args)
+            return
         if args.per_class:
             count = _write_classes(gan, args)
         elif args.label is None and args.out.suffix == ".png" and gan.condition is not None:
@@ -25,6 +41,30 @@ def generate(args: Namespace) -> None:
             count = args.num
             write_images(args.out, gan.generate_batches(count, seed=args.seed, **wanted), count)
     print(f"{count} images are in {args.out}")
+
+
+def _write_walk(gan, args):
+    """Writes an animation: each image of a grid walks from one of its latents to the next."""
+    if gan.latent_shape is None:
+        raise CommandError(f"{args.preset} makes images from others; use keras-gan translate.")
+    check_grid((args.num, *gan.sample_shape))
+    wanted = {}
+    if args.label is not None:
+        wanted = {"condition": class_of(gan, args.label)}
+    elif isinstance(gan.condition, Labels):
+        wanted = {"condition": np.arange(args.num) % gan.condition.count}
+    random = np.random.default_rng(args.seed)
+    stops = random.standard_normal((STOPS, args.num, *gan.latent_shape), dtype="float32")
+    paths = np.stack([walk(stops[:, i], FRAMES) for i in range(args.num)], axis=1)
+    with Progress("Generating frames", len(paths)) as progress:
+
+        def frames():
+            for latents in paths:
+                yield image_grid(gan.generate(latents=latents, **wanted))
+                progress.add(1)
+
+        save_animation(args.walk, frames())
+    print(f"A walk of {len(paths)} frames is in {args.walk}")
 
 
 def _write_grid(gan, args):

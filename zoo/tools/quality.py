@@ -25,6 +25,7 @@ import keras_gan
 import keras_gan_cli
 from keras_gan import datasets, networks
 from keras_gan.images import image_grid
+from keras_gan.latents import nearest
 from keras_gan.metrics import FrechetDistance
 from keras_gan.metrics.report import default_metrics, report
 from keras_gan.presets import Recipe, register_model
@@ -161,17 +162,6 @@ def memorised(options, presets):
             "d_fake": unseen["d_fake"],
         }
     return found
-
-
-def nearest(images, others):
-    """Returns, for each image, the distance to the nearest of the others and that one's index.
-
-    The distance is the root mean square difference of pixels, in grey levels 0…255.
-    """
-    a, b = (x.reshape(len(x), -1).astype("float32") for x in (images, others))
-    # |a - b|² without |a|², which is the same for all others.
-    indices = ((b**2).sum(axis=1) - 2 * a @ b.T).argmin(axis=1)
-    return np.sqrt(((a - b[indices]) ** 2).mean(axis=1)), indices
 
 
 # Pictures.
