@@ -1,67 +1,27 @@
 """Speaks digits: a conditional GAN of raw sound, after WaveGAN.
 
-    KERAS_BACKEND=tensorflow python examples/digits.py --out runs/digits
+    python examples/digits_sounds.py runs/sounds
+    KERAS_BACKEND=tensorflow python examples/digits.py --sounds runs/sounds --out runs/digits
 
-Debian's `espeak-ng` speaks the digits to learn from, in 18 voices, 5 speeds and 5 pitches, half a
-second each; others come as WAV files `3_anything.wav` of 8 kHz in the folder `--sounds`. Networks
-as in Donahue et al. 2019 (arXiv:1802.04208, appendix D), narrower, with the digit joined to the
-latents and projected in the discriminator (Miyato and Koyama 2018, arXiv:1802.05637).
+The first command lets espeak-ng make the set. Networks as in Donahue et al. 2019 (arXiv:1802.04208,
+appendix D), narrower, with the digit joined to the latents and projected in the discriminator
+(Miyato and Koyama 2018, arXiv:1802.05637).
 """
 
 import argparse
-import itertools
 import json
-import subprocess
-import wave
 from pathlib import Path
 
 import keras
 import numpy as np
+from digits_sounds import LENGTH, RATE, sounds_of, write
 from keras import layers, ops
 
 import keras_gan
 from keras_gan.images import image_grid, save_image
 from keras_gan.networks import SpectralNormalization
 
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-RATE, LENGTH, LATENTS = 8000, 4096, 64
-VOICES = [f"en-{k}+{v}" for k in ("us", "gb", "gb-scotland") for v in ("m1", "m3", "m7", "f1")]
-VOICES += [f"en-us+{v}" for v in ("f2", "f3", "f4", "m2", "m4", "m5")]
-
-
-def speak(folder):
-    """Lets espeak-ng write all digits in all voices into a folder, as WAV files of 8 kHz."""
-    folder.mkdir(parents=True)
-    for voice, speed, pitch in itertools.product(VOICES, range(200, 300, 20), range(30, 80, 10)):
-        for digit, word in enumerate(WORDS):
-            command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout"]
-            sound = subprocess.run([*command, word], check=True, capture_output=True).stdout
-            samples = np.frombuffer(sound[44:], "int16")[:22_050] / 2**15
-            # One second at espeak-ng's rate, without what is too high for 8 kHz.
-            spectrum = np.fft.rfft(samples, 22_050)[: RATE // 2 + 1]
-            name = f"{digit}_{voice}_{speed}_{pitch}.wav"
-            write(folder / name, np.fft.irfft(spectrum) * RATE / 22_050)
-
-
-def write(path, samples):
-    """Writes floats in −1…1 as a WAV file."""
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, RATE, 0, "NONE", ""))
-        file.writeframes((np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
-
-
-def sounds_of(folder):
-    """Returns int16 sounds `(n, 4096, 1)` with equal peaks, and their digits, shuffled."""
-    paths = sorted(folder.glob("*.wav"))
-    made = np.zeros((len(paths), LENGTH, 1), "int16")
-    for row, path in zip(made, paths, strict=True):
-        with wave.open(str(path)) as file:
-            samples = np.frombuffer(file.readframes(LENGTH + 400), "<i2").astype("float64")
-        loud = np.flatnonzero(np.abs(samples) > 0.05 * np.abs(samples).max())[0]
-        samples = samples[max(0, loud - 100) :][:LENGTH]  # All begin at the same time.
-        row[: len(samples), 0] = samples * (30_000 / np.abs(samples).max())
-    order = np.random.default_rng(0).permutation(len(paths))
-    return made[order], np.array([int(path.name[0]) for path in paths])[order]
+LATENTS = 64
 
 
 def networks(filters=16):
@@ -93,11 +53,6 @@ def mel(sounds):
     return np.concatenate([ops.convert_to_numpy(layer(part)) for part in parts])
 
 
-def means_of(spectra, digits):
-    """Returns the mean spectrum of each digit."""
-    return np.stack([spectra[digits == digit].mean(axis=0) for digit in np.unique(digits)])
-
-
 def listener(spectra, digits, epochs):
     """Returns a classifier of mel spectra."""
     convolutions = [layers.Conv2D(w, 3, strides=2, activation="relu") for w in (16, 32)]
@@ -111,32 +66,30 @@ def listener(spectra, digits, epochs):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sounds", type=Path, default=Path("runs/sounds"), help="WAV files")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--sounds", type=Path, required=True, help="a folder of WAV files")
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--out", type=Path, help="a folder for figures, sounds and a picture")
     options = parser.parse_args(arguments)
-    if not options.sounds.exists():
-        speak(options.sounds)
     sounds, digits = sounds_of(options.sounds)
     keras.utils.set_random_seed(0)
     gan = keras_gan.GAN(*networks(), loss="hinge", ema_momentum=0.999)
     gan.compile(*(keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.9) for rate in (2e-4, 4e-4)))
-    seen = len(sounds) * 4 // 5
-    gan.fit(sounds[:seen], digits[:seen], batch_size=64, epochs=options.epochs, verbose=2)
+    count = len(sounds) * 4 // 5
+    gan.fit(sounds[:count], digits[:count], batch_size=64, epochs=options.epochs, verbose=2)
 
-    judge = listener(mel(sounds[:seen] / 2.0**15), digits[:seen], min(20, options.epochs))
-    real, asked = sounds[seen:] / 2.0**15, digits[seen:]
+    seen = mel(sounds[:count] / 2.0**15)
+    judge = listener(seen, digits[:count], min(20, options.epochs))
+    real, asked = sounds[count:] / 2.0**15, digits[count:]
     # Noise with the power of the held-out sounds at each frequency, and other phases.
     angles = np.exp(2j * np.pi * np.random.default_rng(0).random((len(real), LENGTH // 2 + 1, 1)))
     noise = np.fft.irfft(np.abs(np.fft.rfft(real, axis=1)) * angles, LENGTH, axis=1)
     made = gan.generate(len(asked), condition=asked, seed=0)
     spectra = {"real": mel(real), "generated": mel(made), "noise of the same spectrum": mel(noise)}
-    means = {side: means_of(x, asked) for side, x in spectra.items()}
-    seen_means = means_of(mel(sounds[:seen] / 2.0**15), digits[:seen])
     figures = {}
     for side, x in spectra.items():
         right = judge.predict(x, verbose=0).argmax(axis=1) == asked
-        gap = np.sqrt(np.mean((means[side] - seen_means) ** 2))
+        gaps = [x[asked == d].mean(0) - seen[digits[:count] == d].mean(0) for d in np.unique(asked)]
+        gap = np.sqrt(np.mean(np.square(gaps)))
         figures[side] = {"accuracy": float(right.mean()), "mel distance in dB": float(gap)}
     print(json.dumps(figures, indent=1))
     if options.out:

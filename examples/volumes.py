@@ -66,19 +66,18 @@ def networks(filters=16):
 
 def classifier(count, epochs):
     """Returns a classifier of real volumes, and its accuracy on others."""
-    sides = [volumes(n, seed) for n, seed in ((count, 10), (1000, 11))]
+    train, test = volumes(count, seed=10), volumes(1000, seed=11)
     convolutions = [layers.Conv3D(w, 3, strides=2, activation="relu") for w in (8, 16)]
     head = [layers.Flatten(), layers.Dense(len(KINDS), "softmax")]
     model = keras.Sequential([layers.Rescaling(1 / 127.5, offset=-1), *convolutions, *head])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(*sides[0], batch_size=64, epochs=epochs, verbose=0)
-    return model, model.evaluate(*sides[1], verbose=0, return_dict=True)["accuracy"]
+    model.fit(*train, batch_size=64, epochs=epochs, verbose=0)
+    return model, model.evaluate(*test, verbose=0, return_dict=True)["accuracy"]
 
 
 def distance(a, b):
     """Returns the sliced Wasserstein distance of two sets of volumes, values in −1…1."""
-    rows = (x.reshape(len(x), -1) / 127.5 - 1 for x in (a, b))
-    return sliced_wasserstein_distance(*rows, seed=0)
+    return sliced_wasserstein_distance(*(x.reshape(len(x), -1) / 127.5 - 1 for x in (a, b)))
 
 
 def main(arguments=None):
@@ -89,29 +88,30 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     keras.utils.set_random_seed(0)
     judge, accuracy = classifier(options.count, min(5, options.epochs))
-    kinds = keras_gan.conditions.Labels(KINDS)
-    gan = keras_gan.GAN(*networks(), condition=kinds, ema_momentum=0.999)
+    labels = keras_gan.conditions.Labels(KINDS)
+    gan = keras_gan.GAN(*networks(), condition=labels, ema_momentum=0.999)
     gan.compile(*(keras.optimizers.Adam(5e-4, beta_1=0.5) for _ in range(2)))
     gan.fit(*volumes(options.count, seed=0), batch_size=64, epochs=options.epochs, verbose=2)
 
     real, _ = volumes(1000, seed=1)
     asked = np.arange(1000) % len(KINDS)
     made = np.clip(gan.generate(1000, condition=asked, seed=0) * 127.5 + 127.5, 0, 255)
+    other, _ = volumes(1000, seed=2)
     # Noise with the power of real volumes at each frequency, and other phases.
-    other = volumes(1000, seed=2)[0] / 255.0
-    angles = np.angle(np.fft.fftn(np.random.default_rng(0).random(other.shape), axes=(1, 2, 3)))
-    spectrum = np.abs(np.fft.fftn(other, axes=(1, 2, 3))) * np.exp(1j * angles)
-    noise = 255 * np.clip(np.fft.ifftn(spectrum, axes=(1, 2, 3)).real, 0, 1)
-    sides = {"generated": made, "noise": noise, "real": 255 * other}
-    right = {name: judge.predict(x, verbose=0).argmax(1) == asked for name, x in sides.items()}
-    figures = {f"accuracy on {name}": float(x.mean()) for name, x in right.items()}
+    power = np.abs(np.fft.fftn(other, axes=(1, 2, 3)))
+    phase = np.angle(np.fft.fftn(np.random.default_rng(0).random(other.shape), axes=(1, 2, 3)))
+    noise = np.clip(np.fft.ifftn(power * np.exp(1j * phase), axes=(1, 2, 3)).real, 0, 255)
+    sides = {"generated": made, "noise": noise, "real": other}
+    figures = {f"distance of {name}": distance(real, x) for name, x in sides.items()}
+    for name in ("generated", "noise"):
+        right = judge.predict(sides[name], verbose=0).argmax(axis=1) == asked
+        figures[f"accuracy on {name}"] = float(right.mean())
     figures |= {"accuracy on real": accuracy}
-    figures |= {f"distance of {name}": distance(real, x) for name, x in sides.items()}
     print(json.dumps(figures, indent=1))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
-        # Every second slice of two samples of each kind, real ones above.
+        # Every second slice: three real volumes above six generated ones.
         rows = np.concatenate([real[:3], made[:6]])[:, ::2].reshape(-1, SIDE, SIDE, 1)
         save_image(options.out / "volumes.png", image_grid(rows.astype("uint8"), columns=8))
     return figures

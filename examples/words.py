@@ -92,18 +92,16 @@ def main(arguments=None):
         ema_momentum=0.999,
     )
     gan.compile(*(keras.optimizers.Adam(3e-4, beta_1=0.5, beta_2=0.9) for _ in range(2)))
-    epochs = max(1, options.steps // 500)
-    steps = options.steps // epochs
+    steps = min(500, options.steps)
+    epochs = options.steps // steps
     gan.fit(one_hot(seen), batch_size=320, steps_per_epoch=steps, epochs=epochs, verbose=2)
 
     made = spelled(gan.generate(len(held_out), seed=0))
     random = np.random.default_rng(0)
     shuffled = ["".join(random.permutation(list(w))) for w in held_out]
-    sides = {"generated": made, "training words": seen, "shuffled letters": shuffled}
-    figures = {
-        side: {f"{n}-grams": distance(some, held_out, n) for n in range(1, 5)}
-        for side, some in sides.items()
-    }
+    figures = {}
+    for side, some in (("generated", made), ("real", seen), ("shuffled letters", shuffled)):
+        figures[side] = {f"{n}-grams": distance(some, held_out, n) for n in range(1, 5)}
     figures["share of generated words that"] = {
         "are in the list": float(np.isin(made, words).mean()),
         "repeat another": 1 - len(set(made)) / len(made),

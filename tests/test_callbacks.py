@@ -1,6 +1,8 @@
 """Sample grids and thresholds, and runs that score some epochs."""
 
+import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -58,3 +60,39 @@ def test_a_run_with_some_epochs_not_scored_is_resumed(tmp_path):
     assert (found["best"], found["final"]) == (min(scores), scores[1])
     best = json.loads((tmp_path / "best" / "metadata.json").read_text())
     assert best["epochs"] == 2 + 2 * scores.index(min(scores))
+
+
+@pytest.mark.once
+def test_pictures_and_numbers_in_tensorboard(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    gan = create_model("vanilla", (8, 8, 3))
+    grid = callbacks.SampleGrid(num=4, tensorboard=tmp_path)
+    images = pictures(8, (8, 8, 3))
+    options = {"epochs": 2, "verbose": 0, "callbacks": [grid], "validation_data": images}
+    history = gan.fit(images, **options).history
+    found = EventAccumulator(str(tmp_path))
+    found.Reload()
+    assert {f"epoch_{n}/train" for n in ("d_loss", "g_loss")} <= set(found.Tags()["scalars"])
+    events = found.Scalars("epoch_d_loss/validation")
+    assert [event.step for event in events] == [0, 1]
+    expected = history["val_d_loss"]
+    np.testing.assert_allclose([event.value for event in events], expected, rtol=1e-6)
+    drawn = found.Images("samples")[1]
+    picture = np.asarray(Image.open(io.BytesIO(drawn.encoded_image_string)))
+    np.testing.assert_array_equal(picture, image_grid(gan.generate(4, seed=0)))
+    assert (drawn.height, drawn.width) == picture.shape[:2]
+
+
+@pytest.mark.once
+def test_tensorboard_that_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.event_file_writer", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install tensorboard"):
+        callbacks.SampleGrid(tensorboard=tmp_path)
+
+
+@pytest.mark.once
+def test_nothing_can_be_shown_without_a_notebook():
+    assert callbacks.SampleGrid().shown is None
+    with pytest.raises(ValueError, match="for notebooks"):
+        callbacks.SampleGrid(show=True)
