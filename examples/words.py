@@ -99,8 +99,8 @@ def main(arguments=None):
     made = spelled(gan.generate(len(held_out), seed=0))
     random = np.random.default_rng(0)
     shuffled = ["".join(random.permutation(list(w))) for w in held_out]
-    figures = {}
-    for side, some in (("generated", made), ("real", seen), ("shuffled letters", shuffled)):
+    sides, figures = {"generated": made, "training words": seen, "shuffled letters": shuffled}, {}
+    for side, some in sides.items():
         figures[side] = {f"{n}-grams": distance(some, held_out, n) for n in range(1, 5)}
     figures["share of generated words that"] = {
         "are in the list": float(np.isin(made, words).mean()),

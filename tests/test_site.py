@@ -10,7 +10,7 @@ from conftest import ROOT
 from PIL import Image
 
 pytestmark = pytest.mark.once
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
 def test_the_site_builds(tmp_path):
