@@ -93,7 +93,7 @@ class Run(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.metadata = Path(folder), metadata
         self.minutes = MINUTES if minutes is None else minutes
-        self.grid = SampleGrid(self.folder / "samples")
+        self.grid = SampleGrid(self.folder / "samples", show=False)
         self.rows: list[dict[str, float]] = []
         self.failed_epoch: int | None = None
         self.stop: int | None = None  # The signal after which the training is to end.
