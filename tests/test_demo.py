@@ -8,13 +8,15 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from argparse import Namespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import keras_gan
-from keras_gan.commands.demo import ENLARGED, Page
+from keras_gan.commands.common import CommandError
+from keras_gan.commands.demo import ENLARGED, Page, demo
 from keras_gan.conditions import Vector
 
 pytestmark = pytest.mark.once
@@ -87,6 +89,12 @@ def test_vectors_have_no_field():
 
     with pytest.raises(ValueError, match="no field"):
         Page(Model())
+
+
+def test_gradio_that_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(CommandError, match=r"needs gradio; pip install 'keras-gan\[demo\]'"):
+        demo(Namespace(preset="projection_fashion_mnist", host="127.0.0.1", port=None))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 import weakref
 from argparse import Namespace
@@ -150,6 +151,7 @@ def demo(args: Namespace) -> None:
             prevent_thread_lock=True,
             footer_links=[],
         )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # It deletes its pictures then, too.
     print(f"{args.preset} is on {blocks.local_url} until you press Ctrl-C.", flush=True)
     blocks.block_thread()
 
