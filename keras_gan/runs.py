@@ -93,7 +93,7 @@ class Run(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.metadata = Path(folder), metadata
         self.minutes = MINUTES if minutes is None else minutes
-        self.grid = SampleGrid(self.folder / "samples")
+        self.grid = SampleGrid(self.folder / "samples", show=False)
         self.rows: list[dict[str, float]] = []
         self.failed_epoch: int | None = None
         self.stop: int | None = None  # The signal after which the training is to end.
@@ -322,7 +322,11 @@ class Run(keras.callbacks.Callback):
         """
         gan = self.model
         self._saved = time.monotonic()
+        # By all processes: those of TensorFlow add up their means when they are read.
+        arrays = states.capture(gan)
+        path = self.folder / f"state_{epoch:04d}_{step:06d}.state"
         if not gan.leads:
+            self._last = path
             return
         self.facts |= {
             "epoch": epoch,
@@ -333,8 +337,7 @@ class Run(keras.callbacks.Callback):
             "ratio": gan.optimizer.ratio,
             "compilation": gan.compilation,
         }
-        path = self.folder / f"state_{epoch:04d}_{step:06d}.state"
-        states.write(path, states.capture(gan), self.facts)
+        states.write(path, arrays, self.facts)
         for other in self._states():
             if other not in (path, self._last):
                 other.unlink()
