@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gan import engine
+from keras_gan import engine, events, notebooks
 from keras_gan.datasets import ImageFolder
 from keras_gan.datasets.batches import SeededBatches
 from keras_gan.errors import closest
@@ -17,12 +17,21 @@ from keras_gan.errors import closest
 class SampleGrid(keras.callbacks.Callback):
     """Saves a grid of generated images after each epoch: `epoch_0001.png`, `epoch_0002.png`, ….
 
-    All epochs use the same latents, so the grids show how the same images change.
+    All epochs use the same latents, so the grids show how the same images change. In a notebook,
+    the newest grid is also shown below the cell.
 
     Args:
-        folder: The folder for the grids; it is created if missing.
+        folder: The folder for the grids; it is created if missing. None saves no files.
         num: The number of images in a grid.
         seed: The seed of the latents, as in `GAN.generate`.
+        tensorboard: A folder for TensorBoard, which gets the grids and the logs of each epoch; None
+            for none. Needs the package `tensorboard`, but not TensorFlow, which Keras' own callback
+            needs. `tensorboard --logdir FOLDER` opens it.
+        show: Whether to show the grids in a notebook.
+
+    Raises:
+        ModuleNotFoundError: If `tensorboard` is given and its package is not installed.
+        ValueError: If the grids would go nowhere.
 
     Example:
 
@@ -31,19 +40,41 @@ class SampleGrid(keras.callbacks.Callback):
 
     writes = True  # Of several processes that train together, only the first one runs it.
 
-    def __init__(self, folder: str | os.PathLike, num: int = 64, seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike | None = None,
+        num: int = 64,
+        seed: int = 0,
+        tensorboard: str | os.PathLike | None = None,
+        show: bool = True,
+    ) -> None:
         super().__init__()
-        self.folder, self.num, self.seed = Path(folder), num, seed
+        self.folder, self.num, self.seed = folder if folder is None else Path(folder), num, seed
+        self.events = None if tensorboard is None else events.Events(tensorboard)
+        self.show = show and notebooks.is_open()
+        self.shown: notebooks.Picture | None = None
+        if self.folder is None and self.events is None and not self.show:
+            raise ValueError("Outside notebooks, SampleGrid needs folder= or tensorboard=.")
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.shown = notebooks.Picture() if self.show else None  # Below the cell of this training.
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         from keras_gan.images import sample_grid, save_image  # They need Pillow; models do not.
 
-        if (grid := sample_grid(self.model, self.num, self.seed)) is not None:
+        grid = sample_grid(self.model, self.num, self.seed)
+        if self.events is not None:
+            self.events.write(epoch, {k: float(v) for k, v in (logs or {}).items()}, grid)
+        if grid is None:
+            return
+        if self.folder is not None:
             save_image(self.path(epoch), grid)
+        if self.shown is not None:
+            self.shown.show(grid)
 
     def path(self, epoch: int) -> Path:
         """Returns the file of an epoch's grid; epochs count from 0."""
-        return self.folder / f"epoch_{epoch + 1:04d}.png"
+        return Path(self.folder or "") / f"epoch_{epoch + 1:04d}.png"
 
 
 class StopAtThreshold(keras.callbacks.Callback):

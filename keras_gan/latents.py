@@ -98,8 +98,8 @@ def nearest(samples: Any, images: Any, extractor: Any = None) -> tuple[np.ndarra
             f"Samples and images of one shape are needed; got {samples.shape} and {images.shape}."
         )
     rows = _rows_of(samples, extractor)
-    distances = np.full(len(rows), np.inf, "float32")
-    indices = np.zeros(len(rows), "int64")
+    distances: np.ndarray = np.full(len(rows), np.inf, "float32")
+    indices: np.ndarray = np.zeros(len(rows), "int64")
     size = max(1, BLOCK // max(rows.shape[1], len(rows)))
     for start in range(0, len(images), size):
         others = _rows_of(np.asarray(images[start : start + size]), extractor)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from conftest import pictures
 from PIL import Image
 
-from keras_gan import callbacks, create_model, metrics, runs
+from keras_gan import callbacks, create_model, events, metrics, runs
 from keras_gan.images import image_grid
 
 
@@ -63,36 +64,56 @@ def test_a_run_with_some_epochs_not_scored_is_resumed(tmp_path):
 
 
 @pytest.mark.once
-def test_pictures_and_numbers_in_tensorboard(tmp_path):
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_and_numbers_in_tensorboard(tmp_path, channels):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    gan = create_model("vanilla", (8, 8, 3))
+    gan = create_model("vanilla", (8, 8, channels))
     grid = callbacks.SampleGrid(num=4, tensorboard=tmp_path)
-    images = pictures(8, (8, 8, 3))
-    options = {"epochs": 2, "verbose": 0, "callbacks": [grid], "validation_data": images}
-    history = gan.fit(images, **options).history
-    found = EventAccumulator(str(tmp_path))
-    found.Reload()
-    assert {f"epoch_{n}/train" for n in ("d_loss", "g_loss")} <= set(found.Tags()["scalars"])
-    events = found.Scalars("epoch_d_loss/validation")
-    assert [event.step for event in events] == [0, 1]
-    expected = history["val_d_loss"]
-    np.testing.assert_allclose([event.value for event in events], expected, rtol=1e-6)
-    drawn = found.Images("samples")[1]
-    picture = np.asarray(Image.open(io.BytesIO(drawn.encoded_image_string)))
+    images = pictures(8, (8, 8, channels))
+    options = {"verbose": 0, "callbacks": [grid], "validation_data": images}
+    gan.fit(images, epochs=1, **options)
+    logs = gan.fit(images, epochs=2, initial_epoch=1, **options).history
+    drawn = []
+    for run, name in (("train", "d_loss"), ("validation", "val_d_loss")):
+        found = EventAccumulator(str(tmp_path / run))
+        found.Reload()
+        scalars = found.Scalars("epoch_d_loss")
+        assert [scalar.step for scalar in scalars] == [0, 1]
+        assert scalars[1].value == pytest.approx(logs[name][0], rel=1e-6)
+        assert found.Tags()["images"] == (["samples"] if run == "train" else [])
+        drawn = drawn or found.Images("samples")
+    picture = np.asarray(Image.open(io.BytesIO(drawn[1].encoded_image_string)))
     np.testing.assert_array_equal(picture, image_grid(gan.generate(4, seed=0)))
-    assert (drawn.height, drawn.width) == picture.shape[:2]
+    assert (drawn[1].height, drawn[1].width) == picture.shape[:2]
+
+
+# As PyTorch and JAX users have it, without importing TensorFlow where it is installed.
+ALONE = """
+import runpy
+import sys
+import numpy as np
+
+Events = runpy.run_path(sys.argv[1])["Events"]
+Events(sys.argv[2]).write(0, {"d_loss": 1.0}, np.zeros((8, 8, 3), "uint8"))
+assert "tensorflow" not in sys.modules
+"""
+
+
+@pytest.mark.once
+def test_tensorboard_without_tensorflow(tmp_path):
+    subprocess.run([sys.executable, "-c", ALONE, events.__file__, tmp_path], check=True)
+    assert len(list(tmp_path.glob("train/events.out.tfevents.*"))) == 1
 
 
 @pytest.mark.once
 def test_tensorboard_that_is_missing(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.event_file_writer", None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(ModuleNotFoundError, match="pip install tensorboard"):
         callbacks.SampleGrid(tensorboard=tmp_path)
 
 
 @pytest.mark.once
-def test_nothing_can_be_shown_without_a_notebook():
-    assert callbacks.SampleGrid().shown is None
-    with pytest.raises(ValueError, match="for notebooks"):
-        callbacks.SampleGrid(show=True)
+def test_grids_that_go_nowhere():
+    with pytest.raises(ValueError, match="folder= or tensorboard="):
+        callbacks.SampleGrid()

@@ -108,7 +108,7 @@ class Page:
     def _wanted(self, label, count) -> dict[str, Any]:
         if self.classes is None:
             return {}
-        every = np.arange(count) % len(self.classes)
+        every: Any = np.arange(count) % len(self.classes)
         return {"condition": label if label in self.classes else every}
 
 

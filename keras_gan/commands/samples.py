@@ -4,6 +4,7 @@ import math
 import re
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def _write_walk(gan, args):
     if gan.latent_shape is None:
         raise CommandError(f"{args.preset} makes images from others; use keras-gan translate.")
     check_grid((args.num, *gan.sample_shape))
-    wanted = {}
+    wanted: dict[str, Any] = {}
     if args.label is not None:
         wanted = {"condition": class_of(gan, args.label)}
     elif isinstance(gan.condition, Labels):
