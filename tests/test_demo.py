@@ -1,10 +1,13 @@
 """The page of `keras-gan demo`: what it shows, without a browser and in one."""
 
+import contextlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -86,47 +89,108 @@ def test_vectors_have_no_field():
         Page(Model())
 
 
-@pytest.mark.full
-def test_in_a_browser(tmp_path):
-    """Clicks, a new picture for another seed, and no errors in the browser's console."""
+@pytest.fixture
+def browser():
+    """A browser without a window, which notes what it asks for."""
     from selenium import webdriver
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.ui import WebDriverWait
 
     driver = shutil.which("chromedriver")
     assert driver, "Debian's packages chromium and chromium-driver are needed."
-    command = [sys.executable, "-m", "keras_gan_cli", "demo", "projection_fashion_mnist"]
+    options = webdriver.ChromeOptions()
+    for option in ("--headless=new", "--no-sandbox", "--window-size=900,1300"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+class Opened:
+    """The page of a preset in a browser."""
+
+    def __init__(self, browser, address):
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        self.browser, self.address = browser, address
+        self.wait = WebDriverWait(browser, 60)
+        browser.get(address)
+
+    def find(self, selector):
+        return self.wait.until(lambda b: b.find_elements("css selector", selector))[0]
+
+    def type(self, selector, text):
+        """Types a text in place of what a field contains."""
+        from selenium.webdriver.common.keys import Keys
+
+        self.find(selector).send_keys(Keys.CONTROL, "a")  # Held until the end of the call.
+        self.find(selector).send_keys(text, Keys.TAB)
+
+    def picture(self, button, place, before=None):
+        """Clicks a button; returns the address of the picture that replaces the one before."""
+        self.find(button).click()
+
+        def source(_):
+            shown = self.browser.find_elements("css selector", f"{place} img")
+            return next((s for s in (i.get_attribute("src") for i in shown) if s != before), None)
+
+        return self.wait.until(source)
+
+    def sentence(self, button):
+        """Clicks a button; returns what the page says is wrong."""
+        self.find(button).click()
+        return self.wait.until(lambda _: self.find(".toast-wrap").text)
+
+    def check(self):
+        """No errors in the console, and nothing asked of other machines."""
+        assert not [e for e in self.browser.get_log("browser") if e["level"] == "SEVERE"]
+        events = [json.loads(e["message"])["message"] for e in self.browser.get_log("performance")]
+        sent = [e for e in events if e["method"] == "Network.requestWillBeSent"]
+        asked = [event["params"]["request"]["url"] for event in sent]
+        assert len(asked) > 5
+        own = (self.address, "data:", "blob:")
+        assert not [address for address in asked if not address.startswith(own)]
+
+
+@contextlib.contextmanager
+def opened(browser, preset):
+    command = [sys.executable, "-m", "keras_gan_cli", "demo", preset]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         try:
-            address = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())[0]
-            options = webdriver.ChromeOptions()
-            for option in ("--headless=new", "--no-sandbox", "--window-size=900,1300"):
-                options.add_argument(option)
-            options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-            browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
-            try:
-                browser.get(address)
-                wait = WebDriverWait(browser, 60)
-
-                def find(selector):
-                    return wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, selector))[0]
-
-                def picture(button, place, before=None):
-                    find(button).click()
-                    image = f"{place} img"
-                    wait.until(lambda _: find(image).get_attribute("src") != before)
-                    return find(image).get_attribute("src")
-
-                first = picture("#make", "#made")
-                find("#seed input").send_keys(Keys.END, "7", Keys.TAB)
-                assert picture("#make", "#made", first) != first
-                assert "webp" in picture("#walk", "#walked")
-                browser.save_screenshot(str(tmp_path / "demo.png"))
-                assert not [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
-            finally:
-                browser.quit()
+            line = server.stdout.readline()
+            address = re.search(r"http://127\.0\.0\.1:\d+", line)
+            assert address, line
+            page = Opened(browser, address[0])
+            yield page
+            page.check()
         finally:
             server.terminate()
+
+
+@pytest.mark.full
+def test_samples_and_a_walk_in_a_browser(browser, tmp_path):
+    with opened(browser, "projection_fashion_mnist") as page:
+        first = page.picture("#make", "#made")
+        page.type("#seed input", "7")
+        second = page.picture("#make", "#made", first)
+        assert "webp" in page.picture("#walk", "#walked")
+        with urllib.request.urlopen(second) as response, Image.open(response) as shown:
+            assert max(shown.size) >= ENLARGED // 2 and len(np.unique(shown)) > 100
+        browser.save_screenshot(str(tmp_path / "demo.png"))
+        page.type("#seed input", "-1")
+        assert "The seed must be a whole number in 0…4294967295; got -1." in page.sentence("#make")
     assert (tmp_path / "demo.png").stat().st_size > 10_000
+
+
+@pytest.mark.full
+def test_a_picture_is_uploaded_in_a_browser(browser, tmp_path):
+    picture = keras_gan.datasets.load("fashion_mnist_10k")[0, ..., 0].repeat(3, axis=0)
+    Image.fromarray(picture).save(tmp_path / "shirt.png")
+    with opened(browser, "inpainting_fashion_mnist") as page:
+        assert "Choose a picture first." in page.sentence("#make")
+        page.find("#given input[type=file]").send_keys(str(tmp_path / "shirt.png"))
+        page.find("#given img")
+        first = page.picture("#make", "#made")
+        page.type("#seed input", "7")  # Other holes.
+        assert page.picture("#make", "#made", first) != first
+        browser.save_screenshot(str(tmp_path / "translated.png"))

@@ -1,7 +1,9 @@
 """`keras-gan demo`: a page to play with a preset, in the browser."""
 
 import os
+import shutil
 import tempfile
+import weakref
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +42,7 @@ class Page:
         self.classes = condition.class_names if isinstance(condition, Labels) else None
         self.translates = condition is not None and condition.is_image
         self.folder = Path(tempfile.mkdtemp(prefix="keras-gan-demo-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         if condition is not None and not (self.classes or self.translates):
             raise ValueError(
                 f"This model is conditioned on {condition!r}, for which a page has no field; use "
@@ -164,13 +167,16 @@ def _blocks(page: Page, title: str):
 
         return call
 
-    with gradio.Blocks(title=title, analytics_enabled=False) as blocks:
+    hour = 3600  # Pictures that are older are deleted, and all of them at the end.
+    with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(hour, hour)) as blocks:
         gradio.Markdown(f"# {title}")
         # Without the button that would send a picture to others.
         look = {"buttons": ["download", "fullscreen"]}
         seed = gradio.Number(0, label="Seed", precision=0, elem_id="seed")
         if page.translates:
-            given = gradio.Image(label="A picture", type="numpy", sources=["upload", "clipboard"])
+            given = gradio.Image(
+                label="A picture", type="numpy", sources=["upload", "clipboard"], elem_id="given"
+            )
             button = gradio.Button("Translate", variant="primary", elem_id="make")
             picture = gradio.Image(label="Given and made", format="png", elem_id="made", **look)
             button.click(shown(page.translate), [given, seed], picture)
