@@ -2,10 +2,11 @@
 
     KERAS_BACKEND=jax python examples/series.py --out runs/series
 
-The series are the sines of Yoon et al. 2019 ("Time-series Generative Adversarial Networks"): 24
-steps of 5 columns, each with a frequency and a phase of its own. Their discriminative score is the
-accuracy, less one half, of a recurrent classifier that was trained to tell generated series from
-real ones, on series that it has not seen: 0 is perfect, 0.5 is hopeless.
+The series are the sines of Yoon et al. 2019 ("Time-series Generative Adversarial Networks"), as
+their code has them: 24 steps of 5 columns, `sin(f t + p)`, each with a frequency f and a phase p of
+its own in 0…0.1. Their discriminative score is the accuracy, less one half, of a recurrent
+classifier that was trained to tell generated series from real ones, on series that it has not seen:
+0 is perfect, 0.5 is hopeless.
 """
 
 import argparse
@@ -24,9 +25,8 @@ LENGTH, COLUMNS, LATENTS = 24, 5, 16
 def sines(count, seed):
     """Returns series in −1…1, float32 `(count, 24, 5)`."""
     random = np.random.default_rng(seed)
-    frequency, phase = random.uniform(0, 0.1, (2, count, 1, COLUMNS)) * [[[[1]]], [[[20 * np.pi]]]]
-    time = np.arange(LENGTH).reshape(1, -1, 1)
-    return np.sin(2 * np.pi * frequency * time + phase).astype("float32")
+    frequency, phase = random.uniform(0, 0.1, (2, count, 1, COLUMNS))
+    return np.sin(frequency * np.arange(LENGTH).reshape(1, -1, 1) + phase).astype("float32")
 
 
 def networks(units):
@@ -60,7 +60,7 @@ def discriminative_score(real, others, epochs, seed=0):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=6000, help="generator updates")
+    parser.add_argument("--steps", type=int, default=3000, help="generator updates")
     parser.add_argument("--count", type=int, default=5000, help="series on each side of a score")
     parser.add_argument("--out", type=Path, help="a folder for figures and a picture")
     options = parser.parse_args(arguments)

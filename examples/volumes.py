@@ -16,6 +16,7 @@ import numpy as np
 from keras import layers
 
 import keras_gan
+from keras_gan.conditions import Labels
 from keras_gan.images import image_grid, save_image
 from keras_gan.metrics import sliced_wasserstein_distance
 
@@ -54,66 +55,63 @@ def networks(filters=16):
     x = layers.ReLU()(layers.BatchNormalization()(x))
     x = layers.Conv3DTranspose(1, 4, strides=2, padding="same", activation="tanh")(x)
     generator = keras.Model([latents, wanted], x)
-    samples, given = keras.Input((SIDE, SIDE, SIDE, 1)), keras.Input((len(KINDS),))
-    x = samples
+    x = samples = keras.Input((SIDE, SIDE, SIDE, 1))
     for width in (filters, 2 * filters):
         x = layers.LeakyReLU(0.2)(layers.Conv3D(width, 4, strides=2, padding="same")(x))
     features = layers.Dense(64, "leaky_relu")(layers.Flatten()(x))
-    product = layers.Dot(1)([features, layers.Dense(64, use_bias=False)(given)])
-    logits = layers.Add()([layers.Dense(1)(features), product])
-    return generator, keras.Model([samples, given], logits)
+    embedded = layers.Dense(64, use_bias=False)(wanted)
+    logits = layers.Dense(1)(features) + layers.Dot(1)([features, embedded])
+    return generator, keras.Model([samples, wanted], logits)
 
 
 def classifier(count, epochs):
-    """Returns a classifier of real volumes, and its accuracy on others."""
-    train, test = volumes(count, seed=10), volumes(1000, seed=11)
-    convolutions = [layers.Conv3D(w, 3, strides=2, activation="relu") for w in (8, 16)]
-    head = [layers.Flatten(), layers.Dense(len(KINDS), "softmax")]
-    model = keras.Sequential([layers.Rescaling(1 / 127.5, offset=-1), *convolutions, *head])
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(*train, batch_size=64, epochs=epochs, verbose=0)
-    return model, model.evaluate(*test, verbose=0, return_dict=True)["accuracy"]
+    """Returns a classifier of volumes with values in −1…1, trained on real ones."""
+    shapes, kinds = volumes(count, seed=3)
+    body = [layers.Conv3D(width, 3, strides=2, activation="relu") for width in (8, 16)]
+    model = keras.Sequential([*body, layers.Flatten(), layers.Dense(len(KINDS), "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(shapes / 127.5 - 1, kinds, batch_size=64, epochs=epochs, verbose=0)
+    return model
 
 
-def distance(a, b):
-    """Returns the sliced Wasserstein distance of two sets of volumes, values in −1…1."""
-    return sliced_wasserstein_distance(*(x.reshape(len(x), -1) / 127.5 - 1 for x in (a, b)))
+def noise_like(shapes):
+    """Returns noise with the same power at each frequency, of which as much is filled."""
+    random = np.random.default_rng(0).random(shapes.shape)
+    phases = np.exp(1j * np.angle(np.fft.fftn(random, axes=(1, 2, 3))))
+    power = np.abs(np.fft.fftn(shapes, axes=(1, 2, 3)))
+    noise = np.fft.ifftn(power * phases, axes=(1, 2, 3)).real.reshape(len(shapes), -1)
+    values = np.sort(shapes.reshape(len(shapes), -1), axis=1)
+    ranks = noise.argsort(axis=1).argsort(axis=1)
+    return np.take_along_axis(values, ranks, axis=1).reshape(shapes.shape)
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--count", type=int, default=12_000, help="volumes to learn from")
-    parser.add_argument("--out", type=Path, help="a folder for figures and a picture")
+    parser.add_argument("--out", type=Path, default=Path("runs/volumes"))
     options = parser.parse_args(arguments)
     keras.utils.set_random_seed(0)
-    judge, accuracy = classifier(options.count, min(5, options.epochs))
-    labels = keras_gan.conditions.Labels(KINDS)
-    gan = keras_gan.GAN(*networks(), condition=labels, ema_momentum=0.999)
+    gan = keras_gan.GAN(*networks(), condition=Labels(KINDS), ema_momentum=0.999)
     gan.compile(*(keras.optimizers.Adam(5e-4, beta_1=0.5) for _ in range(2)))
     gan.fit(*volumes(options.count, seed=0), batch_size=64, epochs=options.epochs, verbose=2)
-
-    real, _ = volumes(1000, seed=1)
-    asked = np.arange(1000) % len(KINDS)
-    made = np.clip(gan.generate(1000, condition=asked, seed=0) * 127.5 + 127.5, 0, 255)
-    other, _ = volumes(1000, seed=2)
-    # Noise with the power of real volumes at each frequency, and other phases.
-    power = np.abs(np.fft.fftn(other, axes=(1, 2, 3)))
-    phase = np.angle(np.fft.fftn(np.random.default_rng(0).random(other.shape), axes=(1, 2, 3)))
-    noise = np.clip(np.fft.ifftn(power * np.exp(1j * phase), axes=(1, 2, 3)).real, 0, 255)
-    sides = {"generated": made, "noise": noise, "real": other}
-    figures = {f"distance of {name}": distance(real, x) for name, x in sides.items()}
-    for name in ("generated", "noise"):
-        right = judge.predict(sides[name], verbose=0).argmax(axis=1) == asked
-        figures[f"accuracy on {name}"] = float(right.mean())
-    figures |= {"accuracy on real": accuracy}
+    held = min(1000, options.count)
+    (real, kinds), (other, _) = volumes(held, seed=1), volumes(held, seed=2)
+    real, other, made = real / 127.5 - 1, other / 127.5 - 1, gan.generate(condition=kinds, seed=0)
+    sides = {"real": real, "generated": made, "noise": noise_like(other)}
+    judge, figures = classifier(options.count, min(5, options.epochs)), {}
+    for name, side in sides.items():
+        right = judge.predict(side, verbose=0).argmax(axis=1) == kinds
+        distance = sliced_wasserstein_distance(*(x.reshape(held, -1) for x in (other, side)))
+        figures[name] = {"accuracy": float(right.mean()), "distance": distance}
     print(json.dumps(figures, indent=1))
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
-        # Every second slice: three real volumes above six generated ones.
-        rows = np.concatenate([real[:3], made[:6]])[:, ::2].reshape(-1, SIDE, SIDE, 1)
-        save_image(options.out / "volumes.png", image_grid(rows.astype("uint8"), columns=8))
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    # Every second slice of a real volume of each kind, and of a generated one to the right.
+    firsts = np.unique(kinds, return_index=True)[1]
+    pairs = np.concatenate([sides[name][firsts, ::2] for name in ("real", "generated")], axis=1)
+    slices = np.uint8(128 + 127 * pairs.reshape(-1, SIDE, SIDE, 1)).repeat(2, 1).repeat(2, 2)
+    save_image(options.out / "volumes.png", image_grid(slices, columns=SIDE))
     return figures
 
 

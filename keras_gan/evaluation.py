@@ -61,7 +61,7 @@ def evaluate(gan, x, y, batch_size: int, steps: int | None, callbacks, seed: int
     for metric in gan.compiled_distances:
         result = metric.result()
         logs.update(result if isinstance(result, dict) else {metric.name: result})
-    logs = {name: float(value) for name, value in logs.items()}
+    logs = gan.same_for_all({name: float(value) for name, value in logs.items()})
     callbacks.on_test_end(logs)
     return logs
 
@@ -110,12 +110,12 @@ def _compared(gan, real: np.ndarray, generated: np.ndarray, condition) -> np.nda
     inputs = [gan.discriminator_inputs(samples, condition) for samples in (real, generated)]
     # Arrays alone: Keras refuses a list of arrays and tensors.
     inputs = keras.tree.map_structure(ops.convert_to_numpy, inputs)
-    logits = [gan.discriminator.predict_on_batch(batch) for batch in inputs]
+    logits = [gan.predicted(gan.discriminator, batch) for batch in inputs]
     real_logits, fake_logits = map(ops.convert_to_tensor, logits)
     loss = gan.adversarial_loss
     d_loss = loss.discriminator(real_logits, fake_logits)
     g_loss = loss.generator(*([real_logits] if gan.relativistic else []), fake_logits)
-    means = [float(np.mean(batch, dtype="float64")) for batch in logits]
+    means = [float(ops.mean(ops.cast(batch, "float32"))) for batch in logits]
     return np.array([float(d_loss), float(g_loss), *means])
 
 

@@ -322,7 +322,11 @@ class Run(keras.callbacks.Callback):
         """
         gan = self.model
         self._saved = time.monotonic()
+        # By all processes: those of TensorFlow add up their means when they are read.
+        arrays = states.capture(gan)
+        path = self.folder / f"state_{epoch:04d}_{step:06d}.state"
         if not gan.leads:
+            self._last = path
             return
         self.facts |= {
             "epoch": epoch,
@@ -333,8 +337,7 @@ class Run(keras.callbacks.Callback):
             "ratio": gan.optimizer.ratio,
             "compilation": gan.compilation,
         }
-        path = self.folder / f"state_{epoch:04d}_{step:06d}.state"
-        states.write(path, states.capture(gan), self.facts)
+        states.write(path, arrays, self.facts)
         for other in self._states():
             if other not in (path, self._last):
                 other.unlink()

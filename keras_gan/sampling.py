@@ -20,6 +20,7 @@ class Sampling:
 
     condition: Any
     values: Values
+    predicted: Any
 
     @property
     def _serving(self):
@@ -174,7 +175,7 @@ class Sampling:
             ops.convert_to_numpy, self.generator_inputs(latents, condition)
         )
         # With TensorFlow's strategies for several devices, Keras gives all that each of them made.
-        samples = self.completed(self._serving.predict_on_batch(inputs)[:size], condition)
+        samples = self.completed(self.predicted(self._serving, inputs)[:size], condition)
         samples = ops.convert_to_numpy(samples).astype("float32")
         if not np.isfinite(samples).all():
             raise NotFinite(

@@ -518,3 +518,14 @@ class _Direction(keras.metrics.Metric):
     def __init__(self, metric):
         super().__init__(name=metric.name)
         self._direction = metric._direction
+
+
+def in_several_processes(strategy: Any) -> bool:
+    """Returns whether a `tf.distribute` strategy is one of several processes.
+
+    In them Keras 3.15 reduces the logs of a step along an axis that scalars lack, and builds models
+    from batches that it cannot reduce (keras#20585): `engine.tensorflow.Trainer` goes round both.
+    Without TensorFlow's private answer, none is.
+    """
+    extended = getattr(strategy, "extended", None)
+    return bool(getattr(extended, "_in_multi_worker_mode", lambda: False)())

@@ -2,6 +2,11 @@
 
 from typing import Any
 
+import keras
+
+# Callbacks of Keras that write files, or read what one process has written.
+_WRITERS = ("BackupAndRestore", "CSVLogger", "ModelCheckpoint", "RemoteMonitor", "TensorBoard")
+
 
 class Sharing:
     """What a backend's `Trainer` says of devices and processes, unless it says otherwise.
@@ -27,6 +32,14 @@ class Sharing:
         """Returns those of a training's callbacks that this process runs: all of them."""
         return callbacks
 
+    def same_for_all(self, logs):
+        """Returns the logs of an evaluation, which all processes have to decide by."""
+        return logs
+
+    def predicted(self, model, inputs):
+        """Returns what a network makes of a batch of arrays."""
+        return model.predict_on_batch(inputs)
+
     def check_shares(self, size, rest):
         """Raises ValueError unless the devices can share batches equally, and the last one.
 
@@ -44,6 +57,18 @@ class Sharing:
                     f"give batches of a multiple of {self.devices}, the last one of the data too."
                 )
         return False
+
+
+def without_writers(callbacks):
+    """Returns the callbacks that all processes run: of those that write, the first one runs all."""
+    kinds = tuple(getattr(keras.callbacks, name) for name in _WRITERS)
+    return [c for c in callbacks if not (isinstance(c, kinds) or getattr(c, "writes", False))]
+
+
+def check_restoring(callbacks):
+    """Raises ValueError for a callback that would restore the first process alone."""
+    if any(isinstance(c, keras.callbacks.BackupAndRestore) for c in callbacks):
+        raise ValueError("BackupAndRestore does not work in several processes; use Run instead.")
 
 
 def first_devices(found, count):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_gan.engine import keras_internals
 from keras_gan.engine.scopes import CopiedScope
-from keras_gan.engine.sharing import Sharing, first_devices
+from keras_gan.engine.sharing import Sharing, check_restoring, first_devices, without_writers
 
 
 def value_and_grad(fn, variables):
@@ -186,6 +186,8 @@ def loader(batches, start=0):
     loaded = chosen.map(lambda i: tuple(tf.gather(part, i) for part in arrays)).prefetch(1)
     options = tf.data.Options()
     options.autotune.enabled = False
+    # Several processes read all of it, and each takes its part of every batch.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     counted = tf.data.experimental.assert_cardinality(len(batches) - start)
     return loaded.apply(counted).with_options(options)
 
@@ -237,6 +239,47 @@ class Trainer(Sharing):
             raise ValueError(too_small(self.devices, f"of {size}"))
         return 0 < rest < self.devices
 
+    @property
+    def _is_one_of_several(self):
+        """Whether several processes train, of which this one is one (`TF_CONFIG`)."""
+        return keras_internals.in_several_processes(self.distribute_strategy)
+
+    @property
+    def leads(self):
+        """Whether this process prints and writes files: of several, the first one alone."""
+        strategy = self.distribute_strategy
+        return not self._is_one_of_several or strategy.cluster_resolver.task_id == 0
+
+    def own_callbacks(self, callbacks):
+        if not self._is_one_of_several:
+            return callbacks
+        check_restoring(callbacks)
+        return [*(callbacks if self.leads else without_writers(callbacks)), OneDecision()]
+
+    def same_for_all(self, logs):
+        """Returns the means over the processes, whose moving averages are of different parts."""
+        if not self._is_one_of_several:
+            return logs
+        means = _sums(self.distribute_strategy, list(logs.values())) / self.devices
+        return dict(zip(logs, means.tolist(), strict=True))
+
+    def predicted(self, model, inputs):
+        if self._is_one_of_several:  # Keras' way is one that all processes have to go together.
+            return model(inputs, training=False)
+        return super().predicted(model, inputs)
+
+    def _maybe_symbolic_build(self, **options):
+        """Builds what is not built; in several processes, where Keras fails, a GAN is built."""
+        if not self._is_one_of_several:
+            super()._maybe_symbolic_build(**options)
+
+    def _logs(self, logs):
+        """Returns logs that Keras can reduce: of several processes, along an axis of their own."""
+        return {k: v[None] for k, v in logs.items()} if self._is_one_of_several else logs
+
+    def test_step(self, data):
+        return self._logs(super().test_step(data))
+
     def fit(self, *args, **kwargs):
         try:
             return super().fit(*args, **kwargs)
@@ -245,6 +288,13 @@ class Trainer(Sharing):
             if message not in str(error):
                 raise
             raise ValueError(message) from None
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError) as e:
+            if not self._is_one_of_several:
+                raise
+            raise RuntimeError(
+                f"Another of the {self.devices} processes has ended or does not answer. Start them "
+                "again to resume what was saved."
+            ) from e
 
     def train_step(self, data):
         batch = self._batch(data)
@@ -253,7 +303,21 @@ class Trainer(Sharing):
             some = tf.debugging.assert_positive(tf.shape(batch.samples)[0], too_small(self.devices))
             with tf.control_dependencies([some]):
                 batch = batch._replace(samples=tf.identity(batch.samples))
-        return self._step(batch)
+        return self._logs(self._step(batch))
+
+
+class OneDecision(keras.callbacks.Callback):
+    """Lets all processes stop if one of them wants to; the others would wait for it."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        [votes] = _sums(self.model.distribute_strategy, [self.model.stop_training])
+        self.model.stop_training = bool(votes > 0)
+
+
+def _sums(strategy, numbers):
+    """Returns the sums of numbers over all processes, a NumPy array."""
+    own = strategy.run(lambda: tf.constant([float(number) for number in numbers]))
+    return strategy.reduce("SUM", own, axis=None).numpy()
 
 
 def too_small(devices, size="of the data"):

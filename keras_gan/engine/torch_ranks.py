@@ -16,8 +16,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-# Callbacks of Keras that write files, or read what one rank has written.
-_WRITERS = ("BackupAndRestore", "CSVLogger", "ModelCheckpoint", "RemoteMonitor", "TensorBoard")
+from keras_gan.engine.sharing import check_restoring, without_writers
 
 
 def count() -> int:
@@ -166,14 +165,8 @@ def check_batch(batch) -> None:
 
 def own_callbacks(callbacks) -> list:
     """Returns the callbacks of this rank: only the first one writes files."""
-    restoring = [c for c in callbacks if isinstance(c, keras.callbacks.BackupAndRestore)]
-    if restoring:
-        raise ValueError("BackupAndRestore does not work in several processes; use Run instead.")
-    if rank() == 0:
-        return [*callbacks, SameOnAllRanks()]
-    kinds = tuple(getattr(keras.callbacks, name) for name in _WRITERS)
-    reading = [c for c in callbacks if not (isinstance(c, kinds) or getattr(c, "writes", False))]
-    return [*reading, SameOnAllRanks()]
+    check_restoring(callbacks)
+    return [*(callbacks if rank() == 0 else without_writers(callbacks)), SameOnAllRanks()]
 
 
 def is_of_another_process(error: RuntimeError) -> bool:
