@@ -273,7 +273,8 @@ class Run(keras.callbacks.Callback):
             random = states.random_states()
             self.grid.set_model(self.model)
             self.grid.on_epoch_end(epoch)
-            self._save_presets()
+            with self.model.alone():
+                self._save_presets()
             states.set_random_states(random)  # Saving builds networks, which draw seeds.
         # This comes last: the epoch counts as done once the state is there.
         self._save(epoch + 1, 0, begun=False)

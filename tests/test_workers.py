@@ -1,6 +1,7 @@
-"""Several processes of TensorFlow train as one: `on_workers.py` runs in each of them.
+"""Several processes of TensorFlow and of JAX train as one.
 
-Plain Keras 3.15 fails in them (keras#20585).
+`on_workers.py` and `on_processes.py` run in each of them. Plain Keras 3.15 fails in those of
+TensorFlow (keras#20585). torch's are in `test_ranks.py`.
 """
 
 import json
@@ -14,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# `test_devices.py` has the quick case of this engine.
+# `test_devices.py` has the quick case of these engines.
 pytestmark = [pytest.mark.once, pytest.mark.full]
-SCRIPT = Path(__file__).parent / "on_workers.py"
+SCRIPTS = {"jax": "on_processes.py", "tensorflow": "on_workers.py"}
+BOTH = pytest.mark.parametrize("backend", SCRIPTS)
 
 
-def start(case, count, folder):
+def start(backend, case, count, folder):
     """Starts so many processes of one training."""
     sockets = [socket.socket() for _ in range(count)]
     for s in sockets:
@@ -28,10 +30,10 @@ def start(case, count, folder):
     for s in sockets:
         s.close()
     folder.mkdir(exist_ok=True)
-    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return [
         subprocess.Popen(
-            [sys.executable, SCRIPT, case, str(number), *ports],
+            [sys.executable, Path(__file__).parent / SCRIPTS[backend], case, str(number), *ports],
             cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
         for number in range(count)
@@ -43,11 +45,13 @@ def reports(processes):
     outputs = [process.communicate(timeout=240) for process in processes]
     for process, (_, error) in zip(processes, outputs, strict=True):
         assert process.returncode in (0, -signal.SIGKILL), error[-3000:]
-    return [json.loads(out.splitlines()[-1]) if out else None for out, _ in outputs]
+    pairs = zip(processes, outputs, strict=True)
+    return [None if p.returncode else json.loads(out.splitlines()[-1]) for p, (out, _) in pairs]
 
 
-def test_two_processes_train_as_one(tmp_path):
-    alone, together = (start("together", count, tmp_path / str(count)) for count in (1, 2))
+@BOTH
+def test_two_processes_train_as_one(backend, tmp_path):
+    alone, together = (start(backend, "together", n, tmp_path / str(n)) for n in (1, 2))
     [one], [first, second] = reports(alone), reports(together)
     for ours, theirs in zip(first["sgd"], one["sgd"], strict=True):
         pairs = [(ours[k], theirs[k]) for k in ours] if isinstance(ours, dict) else [(ours, theirs)]
@@ -62,14 +66,16 @@ def test_two_processes_train_as_one(tmp_path):
     assert second["stopped"] == {"epochs": 2, "writes": False, "leads": False}
 
 
-def test_a_run_goes_on_with_fewer_processes(tmp_path):
-    before, _ = reports(start("together", 2, tmp_path))
-    [after] = reports(start("resumed", 1, tmp_path))
+@BOTH
+def test_a_run_goes_on_with_fewer_processes(backend, tmp_path):
+    before, _ = reports(start(backend, "together", 2, tmp_path))
+    [after] = reports(start(backend, "resumed", 1, tmp_path))
     assert {k: v[:2] for k, v in after["run"].items()} == before["run"]
     assert len(after["run"]["d_loss"]) == 3
 
 
-def test_the_other_process_is_killed(tmp_path):
-    first, second = reports(start("killed", 2, tmp_path))
+@BOTH
+def test_the_other_process_is_killed(backend, tmp_path):
+    first, second = reports(start(backend, "killed", 2, tmp_path))
     assert second is None
     assert "Another of the 2 processes has ended" in first["killed"]

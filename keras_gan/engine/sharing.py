@@ -1,5 +1,6 @@
 """How devices share the batches of a training, where the frameworks do not differ."""
 
+import contextlib
 from typing import Any
 
 import keras
@@ -31,6 +32,10 @@ class Sharing:
     def own_callbacks(self, callbacks):
         """Returns those of a training's callbacks that this process runs: all of them."""
         return callbacks
+
+    def alone(self):
+        """Returns a context in which this process can make models that the others do not make."""
+        return contextlib.nullcontext()
 
     def same_for_all(self, logs):
         """Returns the logs of an evaluation, which all processes have to decide by."""
