@@ -13,6 +13,7 @@ FEW = "import keras_gan; load = keras_gan.datasets.load; "
 FEW += "keras_gan.datasets.load = lambda name: load(name)[:64]"
 
 
+@pytest.mark.full  # A training, however short, in a process of its own.
 @pytest.mark.once
 def test_the_notebook(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_BACKEND", BACKEND)
