@@ -89,11 +89,24 @@ def killed():
     return None
 
 
+def uneven():
+    """What all say where one has more batches."""
+    gan = mlp_gan()
+    gan.compile()
+    try:
+        fit(gan, points(64 + 16 * NUMBER), 16)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 keras.utils.set_random_seed(0)
 if CASE == "together":
     report = {"sgd": sgd(), "run": run(2), "stopped": stopped()}
 elif CASE == "resumed":
     report = {"run": run(3)}
+elif CASE == "uneven":
+    report = {"uneven": uneven()}
 else:
     report = {"killed": killed()}
 print(json.dumps(report), flush=True)

@@ -79,3 +79,9 @@ def test_the_other_process_is_killed(backend, tmp_path):
     first, second = reports(start(backend, "killed", 2, tmp_path))
     assert second is None
     assert "Another of the 2 processes has ended" in first["killed"]
+
+
+@BOTH
+def test_one_process_has_more_batches(backend, tmp_path):
+    for report in reports(start(backend, "uneven", 2, tmp_path)):
+        assert "All processes must make as many steps" in report["uneven"]

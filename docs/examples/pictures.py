@@ -45,6 +45,28 @@ def table(folder):
     figure.savefig(PICTURES / "table.png")
 
 
+def tuner(folder):
+    trials = [json.loads(path.read_text()) for path in folder.glob("trials/trial_*/trial.json")]
+    figure = Figure(figsize=(5.5, 3), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for beta, marker in ((0.0, "o"), (0.5, "s"), (0.9, "^")):
+        some = [t for t in trials if t["hyperparameters"]["values"]["beta_1"] == beta]
+        rates = [t["hyperparameters"]["values"] for t in some]
+        x, y = ([r[f"{side} rate"] for r in rates] for side in ("generator", "discriminator"))
+        drawn = axes.scatter(
+            x, y, c=[t["score"] for t in some], marker=marker, s=60, vmin=50, vmax=320,
+            cmap="viridis_r", label=f"β₁ {beta:g}",
+        )  # fmt: skip
+    axes.plot(2e-4, 2e-4, "x", color="black", label="default")
+    axes.set(xlabel="generator rate", ylabel="discriminator rate", xscale="log", yscale="log")
+    axes.set_xticks(ticks := [2e-4, 1e-3, 4e-3], [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    figure.legend(loc="outside lower center", ncols=4, fontsize="small")
+    figure.colorbar(drawn, label="Fréchet distance")
+    figure.savefig(PICTURES / "tuner.png")
+
+
 if __name__ == "__main__":
     words(Path(sys.argv[1]) / "words")
     table(Path(sys.argv[1]) / "table")
+    tuner(Path(sys.argv[1]) / "tuner")

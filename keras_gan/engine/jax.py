@@ -244,6 +244,13 @@ class Trainer(Sharing):
                 "In several processes, give keras.distribution.DataParallel the argument "
                 "auto_shard_dataset=False: fit takes each process' part of a batch itself."
             )
+        plan = [x.num_batches, options.get("steps_per_epoch") or 0, options.get("epochs", 1)]
+        plans = multihost_utils.process_allgather(np.array(plan))
+        if (plans != plans[0]).any():
+            raise ValueError(
+                "All processes must make as many steps and epochs (by process: "
+                f"{', '.join(str(row.tolist()) for row in plans)})."
+            )
         try:
             return super().fit(OwnParts(x), *args, **options)
         except (jax.errors.JaxRuntimeError, ValueError) as error:

@@ -70,6 +70,20 @@ def without_writers(callbacks):
     return [c for c in callbacks if not (isinstance(c, kinds) or getattr(c, "writes", False))]
 
 
+def steps_of(x, steps_per_epoch, processes):
+    """Returns the steps of an epoch, of which all processes must make as many.
+
+    Raises:
+        ValueError: For data without a length, unless `steps_per_epoch` says it.
+    """
+    with contextlib.suppress(TypeError):
+        return steps_per_epoch or len(x)
+    raise ValueError(
+        f"In {processes} processes, data without a length needs fit(steps_per_epoch=…): all of "
+        "them must make as many steps."
+    )
+
+
 def check_restoring(callbacks):
     """Raises ValueError for a callback that would restore the first process alone."""
     if any(isinstance(c, keras.callbacks.BackupAndRestore) for c in callbacks):

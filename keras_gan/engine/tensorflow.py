@@ -7,7 +7,13 @@ import tensorflow as tf
 
 from keras_gan.engine import keras_internals
 from keras_gan.engine.scopes import CopiedScope
-from keras_gan.engine.sharing import Sharing, check_restoring, first_devices, without_writers
+from keras_gan.engine.sharing import (
+    Sharing,
+    check_restoring,
+    first_devices,
+    steps_of,
+    without_writers,
+)
 
 
 def value_and_grad(fn, variables):
@@ -260,7 +266,7 @@ class Trainer(Sharing):
         """Returns the means over the processes, whose moving averages are of different parts."""
         if not self._is_one_of_several:
             return logs
-        means = _sums(self.distribute_strategy, list(logs.values())) / self.devices
+        means = _of_all(self.distribute_strategy, logs.values()).mean(axis=0)
         return dict(zip(logs, means.tolist(), strict=True))
 
     def predicted(self, model, inputs):
@@ -280,9 +286,18 @@ class Trainer(Sharing):
     def test_step(self, data):
         return self._logs(super().test_step(data))
 
-    def fit(self, *args, **kwargs):
+    def fit(self, x, *args, steps_per_epoch=None, epochs=1, **kwargs):
+        if self._is_one_of_several:
+            plan = steps_of(x, steps_per_epoch, self.devices), epochs
+            plans = _of_all(self.distribute_strategy, plan)
+            if (plans != plans[0]).any():
+                raise ValueError(
+                    "All processes must make as many steps and epochs (by process: "
+                    f"{', '.join(str(row.tolist()) for row in plans.astype(int))})."
+                )
+        kwargs |= {"steps_per_epoch": steps_per_epoch, "epochs": epochs}
         try:
-            return super().fit(*args, **kwargs)
+            return super().fit(x, *args, **kwargs)
         except tf.errors.InvalidArgumentError as error:
             message = too_small(self.devices)
             if message not in str(error):
@@ -310,14 +325,14 @@ class OneDecision(keras.callbacks.Callback):
     """Lets all processes stop if one of them wants to; the others would wait for it."""
 
     def on_epoch_end(self, epoch, logs=None):
-        [votes] = _sums(self.model.distribute_strategy, [self.model.stop_training])
-        self.model.stop_training = bool(votes > 0)
+        votes = _of_all(self.model.distribute_strategy, [self.model.stop_training])
+        self.model.stop_training = bool(votes.any())
 
 
-def _sums(strategy, numbers):
-    """Returns the sums of numbers over all processes, a NumPy array."""
-    own = strategy.run(lambda: tf.constant([float(number) for number in numbers]))
-    return strategy.reduce("SUM", own, axis=None).numpy()
+def _of_all(strategy, numbers):
+    """Returns the numbers of all processes, float64 with a row for each."""
+    row = tf.constant([[float(number) for number in numbers]], "float64")
+    return strategy.gather(strategy.run(lambda: row), axis=0).numpy()
 
 
 def too_small(devices, size="of the data"):

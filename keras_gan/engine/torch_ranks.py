@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from keras_gan.engine.sharing import check_restoring, without_writers
+from keras_gan.engine.sharing import check_restoring, steps_of, without_writers
 
 
 def count() -> int:
@@ -143,12 +143,7 @@ def check_same(numbers, message: str) -> None:
 
 def check_steps(x, steps_per_epoch, epochs: int) -> None:
     """Raises ValueError in all ranks unless all will make as many steps; else some would wait."""
-    steps = steps_per_epoch or (len(x) if hasattr(x, "__len__") else None)
-    if steps is None:
-        raise ValueError(
-            f"In {count()} processes, data without a length needs fit(steps_per_epoch=…): all of "
-            "them must make as many steps."
-        )
+    steps = steps_of(x, steps_per_epoch, count())
     check_same([steps, epochs], "All processes must make as many steps and epochs")
 
 
