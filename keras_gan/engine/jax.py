@@ -6,9 +6,8 @@ import itertools
 
 import jax
 import keras
-import numpy as np
-from jax.experimental import multihost_utils
 
+from keras_gan.engine import jax_processes as processes
 from keras_gan.engine import keras_internals
 from keras_gan.engine.scopes import CopiedScope, pure_step
 from keras_gan.engine.sharing import Sharing, check_restoring, first_devices, without_writers
@@ -228,33 +227,20 @@ class Trainer(Sharing):
         if jax.process_count() == 1:
             return callbacks
         check_restoring(callbacks)
-        return [*(callbacks if self.leads else without_writers(callbacks)), OneDecision()]
+        return [
+            *(callbacks if self.leads else without_writers(callbacks)),
+            processes.OneDecision(),
+        ]
 
     def fit(self, x, *args, **options):
         """Trains; in several processes, each reads whole batches and takes its part of them."""
         if jax.process_count() == 1:
             return super().fit(x, *args, **options)
-        if not isinstance(x, keras.utils.PyDataset):
-            raise ValueError(
-                f"In {jax.process_count()} processes, JAX takes arrays, an ImageFolder or a "
-                f"keras.utils.PyDataset, which all of them read alike; got {type(x).__name__}."
-            )
-        if getattr(keras.distribution.distribution(), "auto_shard_dataset", False):
-            raise ValueError(
-                "In several processes, give keras.distribution.DataParallel the argument "
-                "auto_shard_dataset=False: fit takes each process' part of a batch itself."
-            )
-        plan = [x.num_batches, options.get("steps_per_epoch") or 0, options.get("epochs", 1)]
-        plans = multihost_utils.process_allgather(np.array(plan))
-        if (plans != plans[0]).any():
-            raise ValueError(
-                "All processes must make as many steps and epochs (by process: "
-                f"{', '.join(str(row.tolist()) for row in plans)})."
-            )
+        processes.check(x, options)
         try:
-            return super().fit(OwnParts(x), *args, **options)
+            return super().fit(processes.OwnParts(x), *args, **options)
         except (jax.errors.JaxRuntimeError, ValueError) as error:
-            if not any(sign in str(error) for sign in ("Gloo", "by peer", "UNAVAILABLE", "NCCL")):
+            if not processes.is_of_another(error):
                 raise
             raise RuntimeError(
                 f"Another of the {jax.process_count()} processes has ended or does not answer. "
@@ -315,48 +301,3 @@ class Trainer(Sharing):
         stacked = jax.tree.map(lambda *parts: jax.numpy.stack(parts), *batches)
         state, logs = jax.lax.scan(step, state, stacked)
         return jax.tree.map(lambda values: values[-1], logs), state
-
-
-class OwnParts(keras.utils.PyDataset):
-    """The part of every batch of a data set that belongs to this process.
-
-    Parts are contiguous: together they are the batch in its order.
-    """
-
-    def __init__(self, whole):
-        super().__init__(workers=whole.workers)
-        self.whole = whole
-
-    @property
-    def num_batches(self):
-        return self.whole.num_batches
-
-    def __getitem__(self, index):
-        batch = self.whole[index]
-        if isinstance(batch, (tuple, list)):
-            return tuple(map(_own_part, batch))
-        return _own_part(batch)
-
-    def on_epoch_begin(self):
-        self.whole.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self.whole.on_epoch_end()
-
-
-def _own_part(values):
-    size, rest = divmod(len(values), jax.process_count())
-    if rest:
-        raise ValueError(
-            f"A batch of {len(values)} cannot be shared equally by {jax.process_count()} "
-            "processes; give batches of a multiple of them, the last one of the data too."
-        )
-    return values[jax.process_index() * size :][:size]
-
-
-class OneDecision(keras.callbacks.Callback):
-    """Lets all processes stop if one of them wants to; the others would wait for it."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        votes = multihost_utils.process_allgather(np.array(bool(self.model.stop_training)))
-        self.model.stop_training = bool(votes.any())
