@@ -98,7 +98,7 @@ def test_metadata(wheel):
     assert metadata["Name"] == "keras-gan"
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == "<3.14,>=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"tensorflow", "torch", "jax", "hub"}
+    assert set(metadata.get_all("Provides-Extra")) == {"tensorflow", "torch", "jax", "hub", "demo"}
     required = [r for r in metadata.get_all("Requires-Dist") if "extra ==" not in r]
     assert "keras<3.16,>=3.15" in required
     assert not any(r.startswith(("tensorflow", "torch", "jax")) for r in required)

@@ -3,7 +3,6 @@
 import jax
 import keras
 import numpy as np
-from jax.experimental import multihost_utils
 
 
 def check(x, options) -> None:
@@ -24,12 +23,19 @@ def check(x, options) -> None:
             "auto_shard_dataset=False: fit takes each process' part of a batch itself."
         )
     plan = [x.num_batches, options.get("steps_per_epoch") or 0, options.get("epochs", 1)]
-    plans = multihost_utils.process_allgather(np.array(plan))
+    plans = _of_all(plan)
     if (plans != plans[0]).any():
         raise ValueError(
             "All processes must make as many steps and epochs (by process: "
             f"{', '.join(str(row.tolist()) for row in plans)})."
         )
+
+
+def _of_all(numbers) -> np.ndarray:
+    """Returns the whole numbers of all processes, a row for each."""
+    from jax.experimental import multihost_utils  # Which one process has no use for.
+
+    return multihost_utils.process_allgather(np.array(numbers))
 
 
 def is_of_another(error: Exception) -> bool:
@@ -78,5 +84,5 @@ class OneDecision(keras.callbacks.Callback):
     """Lets all processes stop if one of them wants to; the others would wait for it."""
 
     def on_epoch_end(self, epoch, logs=None):
-        votes = multihost_utils.process_allgather(np.array(bool(self.model.stop_training)))
+        votes = _of_all([int(self.model.stop_training)])
         self.model.stop_training = bool(votes.any())
