@@ -4,6 +4,7 @@ import itertools
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -175,7 +176,12 @@ def save_animation(path: str | Path, frames: Iterable[np.ndarray], milliseconds:
     if Path(path).suffix not in ANIMATED:
         raise ValueError(f"An animation is one of {', '.join(ANIMATED)}; got {path}.")
     first, *others = (Image.fromarray(frame) for frame in frames)
-    options = {"save_all": True, "append_images": others, "duration": milliseconds, "loop": 0}
+    options: dict[str, Any] = {
+        "save_all": True,
+        "append_images": others,
+        "duration": milliseconds,
+        "loop": 0,
+    }
     with replacing(path) as part:
         first.save(part, **options)
 

@@ -165,7 +165,7 @@ class Sampling:
         """
         if self.latent_shape is None:
             return self._samples_of(None, condition)
-        latents = random.standard_normal((size, *self.latent_shape), dtype="float32")
+        latents = random.standard_normal((size, *self.latent_shape), dtype=np.float32)
         return self._samples_of(latents, condition)
 
     def _samples_of(self, latents, condition=None):

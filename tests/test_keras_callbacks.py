@@ -59,7 +59,7 @@ def test_callbacks_know_which_way_a_metric_is_better(direction, epochs, tmp_path
 
 
 def test_keras_asks_for_a_mode_where_it_cannot_know_it(monkeypatch):
-    monkeypatch.setattr("keras_gan.engine.keras_internals.MetricsList", None)
+    monkeypatch.setattr("keras_gan.engine.keras_internals.training.MetricsList", None)
     scripted = Scripted([1.0, 2.0])
     scripted._direction = "down"
     gan = mlp_gan()

@@ -173,7 +173,7 @@ def _blocks(page: Page, title: str):
     with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(hour, hour)) as blocks:
         gradio.Markdown(f"# {title}")
         # Without the button that would send a picture to others.
-        look = {"buttons": ["download", "fullscreen"]}
+        look: dict[str, Any] = {"buttons": ["download", "fullscreen"]}
         seed = gradio.Number(0, label="Seed", precision=0, elem_id="seed")
         if page.translates:
             given = gradio.Image(

@@ -10,6 +10,7 @@ traced into a compiled step; without them, training in several processes fails, 
 
 import contextlib
 import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -58,7 +59,8 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(context, x):
         collective = torch.ops._c10d_functional
-        total = collective.all_reduce(x.contiguous(), "sum", dist.group.WORLD.group_name)
+        world: Any = dist.group.WORLD
+        total = collective.all_reduce(x.contiguous(), "sum", world.group_name)
         return collective.wait_tensor(total)
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from typing import Any
 
 import keras
 import torch
@@ -109,7 +110,7 @@ def _replication_pad_backward(gradient, x, padding):
     return gradient
 
 
-_REPLACED = {
+_REPLACED: dict[Any, Any] = {
     # torch draws uniform numbers in half the time of coins, and on a GPU in the kernel that uses
     # them.
     torch.ops.aten.bernoulli_.float: _bernoulli,
@@ -244,6 +245,9 @@ def _update_step(optimizer, gradients, variables, learning_rate):
             optimizer.update_step(gradient, variable, learning_rate)
         return
     groups = [*adam_moments(optimizer, variables), variables]
+    means: Any
+    squares: Any
+    weights: Any
     means, squares, weights = ([v.value for v in group] for group in groups)
     beta1, beta2, step = optimizer.beta_1, optimizer.beta_2, optimizer.iterations + 1
     rate = learning_rate * torch.sqrt(1 - beta2**step) / (1 - beta1**step)

@@ -47,7 +47,7 @@ def kernel_distance(real, generated, subsets=100, subset_size: int | None = 1000
     real, generated = checked(real, generated, least=2)
     if subset_size is not None and subset_size < 2:
         raise ValueError(f"subset_size must be at least 2, or None; got {subset_size}.")
-    size = min(subset_size or np.inf, len(real), len(generated))
+    size = min(subset_size or len(real), len(real), len(generated))
     if subset_size is None or size == len(real) == len(generated):
         return _discrepancy(real, generated)
     draw = np.random.default_rng(seed).choice

@@ -86,7 +86,7 @@ class Extractor:
     def _read(self, images) -> dict[str, np.ndarray]:
         images = as_read(images)
         # Several metrics ask for the same batch, one after the other; it is read once.
-        key = images.shape, hashlib.sha256(np.ascontiguousarray(images)).digest()
+        key = images.shape, hashlib.sha256(np.ascontiguousarray(images).data).digest()
         if key not in self.recent:
             fitted: np.ndarray = self._fitted(images).astype("float32")
             outputs = self._outputs(fitted / 127.5 - 1.0 if images.dtype == "uint8" else fitted)
