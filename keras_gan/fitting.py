@@ -1,5 +1,6 @@
 """Fitting and evaluating: from what users give to batches in Keras' loop."""
 
+import contextlib
 from functools import partial
 from typing import Any
 
@@ -186,7 +187,8 @@ class Fitting:
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = partial(_callback_list, self, callbacks, verbose)
         try:
-            logs = evaluation.evaluate(self, x, y, batch_size or 64, steps, callbacks, seed)
+            with self.together() if within_fit else contextlib.nullcontext():
+                logs = evaluation.evaluate(self, x, y, batch_size or 64, steps, callbacks, seed)
         except NotFinite:
             if not within_fit:
                 raise

@@ -1,12 +1,16 @@
-"""What a number of CPU devices compute, for `test_devices.py`: `on_devices.py COUNT`."""
+"""What a number of CPU devices compute, for `test_devices.py`: `on_devices.py COUNT [VARIANT…]`.
+
+With names of variants, only their first steps, into files; see `shared_steps.py`.
+"""
 
 import contextlib
 import json
 import os
 import sys
 
-COUNT = int(sys.argv[1])
-FLAGS = os.environ.get("XLA_FLAGS", "")
+COUNT, VARIANTS = int(sys.argv[1]), sys.argv[2:]
+FAST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+FLAGS = os.environ.get("XLA_FLAGS", FAST)
 os.environ["XLA_FLAGS"] = f"{FLAGS} --xla_force_host_platform_device_count={COUNT}"
 
 import keras  # noqa: E402
@@ -67,6 +71,24 @@ def message(call):
         return f"{type(error).__name__}: {error}"
     return None
 
+
+def own(x):
+    """Returns this device's part of a whole batch."""
+    if JAX:
+        return x
+    size = x.shape[0] // COUNT
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return keras.ops.slice(x, (replica * size, *[0] * (len(x.shape) - 1)), (size, *x.shape[1:]))
+
+
+for variant in VARIANTS:
+    from shared_steps import taught
+
+    scope = strategy.scope if strategy else contextlib.nullcontext
+    losses, gradients = taught(variant, own, scope=scope)
+    np.savez(f"{variant}-{COUNT}.npz", **losses, discriminator=gradients[0], generator=gradients[1])
+if VARIANTS:
+    sys.exit()
 
 report = {}
 keras.utils.set_random_seed(0)

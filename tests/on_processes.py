@@ -7,6 +7,7 @@ for each process, the first is used.
 import json
 import os
 import signal
+import subprocess
 import sys
 
 CASE, NUMBER, PORTS = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
@@ -19,7 +20,12 @@ import numpy as np  # noqa: E402
 if COUNT > 1:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     addresses = ",".join(f"127.0.0.1:{port}" for port in PORTS)
-    keras.distribution.initialize(addresses, COUNT, NUMBER)
+    if CASE == "stalled":  # As Keras does, with a limit of seconds.
+        jax.distributed.initialize(
+            f"127.0.0.1:{PORTS[0]}", COUNT, NUMBER, heartbeat_timeout_seconds=15
+        )
+    else:
+        keras.distribution.initialize(addresses, COUNT, NUMBER)
 keras.distribution.set_distribution(
     keras.distribution.DataParallel(auto_shard_dataset=False)
     if COUNT > 1
@@ -43,10 +49,13 @@ class Stops(keras.callbacks.Callback):
 
 
 class Dies(keras.callbacks.Callback):
-    """Ends the last process without a word."""
+    """Ends the last process without a word, or stops it for longer than the others wait."""
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 2 and NUMBER == COUNT - 1:
+            if CASE == "stalled":
+                subprocess.Popen(["sh", "-c", f"sleep 90; kill -KILL {os.getpid()}"])
+                os.kill(os.getpid(), signal.SIGSTOP)
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -79,7 +88,7 @@ def stopped():
 
 
 def killed():
-    """What the others say when one is killed."""
+    """What the others say when one is killed, or does not go on."""
     gan = mlp_gan()
     gan.compile()
     try:
@@ -108,7 +117,7 @@ elif CASE == "resumed":
 elif CASE == "uneven":
     report = {"uneven": uneven()}
 else:
-    report = {"killed": killed()}
+    report = {CASE: killed()}
 print(json.dumps(report), flush=True)
-if CASE == "killed":
+if CASE in ("killed", "stalled"):
     os._exit(0)  # JAX would wait for the process that has been killed.

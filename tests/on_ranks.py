@@ -1,12 +1,13 @@
 """One of several processes that train together on torch, for `test_ranks.py`.
 
-`on_ranks.py CASE RANK COUNT PORT` prints what the process has computed, as JSON.
+`on_ranks.py CASE RANK COUNT PORT [VARIANT…]` prints what the process has computed, as JSON.
 """
 
 import datetime
 import json
 import os
 import signal
+import subprocess
 import sys
 
 CASE, RANK, COUNT = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -19,6 +20,7 @@ from conftest import fit, mlp_gan, pictures, points  # noqa: E402
 
 import keras_gan  # noqa: E402
 from keras_gan import engine  # noqa: E402
+from keras_gan.engine.sharing import Sharing  # noqa: E402
 
 BATCH, LATENT = 16, 3
 TABLE = np.random.default_rng(5).standard_normal((BATCH, 128)).astype("float32")
@@ -98,6 +100,25 @@ def decisions():
     return {"epochs": epochs, "writes": os.path.exists(f"log_of_{RANK}.csv")}
 
 
+def evaluated():
+    """Scores in a training, and how many rows each call of a network has had here."""
+    rows = []
+    predicted = Sharing.predicted
+
+    def watched(self, model, inputs):
+        rows.append(len(inputs))
+        return predicted(self, model, inputs)
+
+    Sharing.predicted = watched
+    gan = mlp_gan(ema_momentum=0.9)
+    engine.normal = own_part
+    sgd = keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.05)
+    gan.compile(*sgd, metrics=[keras_gan.metrics.FrechetDistance("values")])
+    history = fit(gan, points(BATCH), BATCH, validation_data=points(21, seed=1))
+    alone = gan.evaluate(points(21, seed=1), verbose=0)
+    return {"history": history, "rows": rows, "alone": alone}
+
+
 def resumed():
     """A run of one epoch, and then of three: the processes read one state, and one writes."""
     epochs = []
@@ -146,6 +167,9 @@ def killed():
     class Dies(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             if RANK == 1 and batch == 3:
+                if CASE == "stalled":  # For longer than the others wait.
+                    subprocess.Popen(["sh", "-c", f"sleep 60; kill -KILL {os.getpid()}"])
+                    os.kill(os.getpid(), signal.SIGSTOP)
                 os.kill(os.getpid(), signal.SIGKILL)
 
     gan = mlp_gan()
@@ -155,6 +179,24 @@ def killed():
     except RuntimeError as error:
         return {"error": str(error)}
     return {}
+
+
+stalled = killed
+
+
+def variants():
+    """The first steps of each variant that is named; see `shared_steps.py`."""
+    from shared_steps import taught
+
+    def ordered(x, updates):  # A process takes every COUNT-th sample, and so does an update of it.
+        parts = x.reshape(-1, COUNT, updates, *x.shape[1:])
+        return np.ascontiguousarray(parts.swapaxes(1, 2)).reshape(x.shape)
+
+    for variant in sys.argv[5:]:
+        losses, [discriminator, generator] = taught(variant, lambda x: x[RANK::COUNT], ordered)
+        if RANK == 0:
+            path = f"{variant}-{COUNT}.npz"
+            np.savez(path, **losses, discriminator=discriminator, generator=generator)
 
 
 keras.utils.set_random_seed(0)

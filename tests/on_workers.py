@@ -6,6 +6,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 
 CASE, NUMBER, PORTS = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
@@ -26,7 +27,9 @@ from keras_gan import create_model, engine, metrics  # noqa: E402
 BATCH, COUNT = 16, len(PORTS)
 LATENTS = np.random.default_rng(5).standard_normal((BATCH, 3)).astype("float32")
 if COUNT > 1:
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(
+        communication_options=tf.distribute.experimental.CommunicationOptions(timeout_seconds=20)
+    )
 else:
     strategy = tf.distribute.get_strategy()
 
@@ -79,15 +82,18 @@ def stopped():
 
 
 class Dies(keras.callbacks.Callback):
-    """Ends the last process without a word."""
+    """Ends the last process without a word, or stops it for longer than the others wait."""
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 2 and NUMBER == COUNT - 1:
+            if CASE == "stalled":
+                subprocess.Popen(["sh", "-c", f"sleep 90; kill -KILL {os.getpid()}"])
+                os.kill(os.getpid(), signal.SIGSTOP)
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def killed():
-    """What the others say when one is killed."""
+    """What the others say when one is killed, or does not go on."""
     with strategy.scope():
         gan = mlp_gan()
         gan.compile()
@@ -118,6 +124,6 @@ elif CASE == "resumed":
 elif CASE == "uneven":
     report = {"uneven": uneven()}
 else:
-    report = {"killed": killed()}
+    report = {CASE: killed()}
 print(json.dumps(report), flush=True)
 os._exit(0)  # TensorFlow may wait for a process that has been killed.

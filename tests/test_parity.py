@@ -79,8 +79,9 @@ def test_losses_of_five_steps_with_the_recipes_adam(variant, one, other, trained
 def test_weights_after_five_steps_of_sgd(variant, one, other, trained):
     ours, theirs = (read(trained, f"{variant}-{name}", "sgd/") for name in (one, other))
     before = read(trained, f"{variant}-{one}", "before/")
-    # The gradient of an absolute difference, of weight 100, is a sign, which rounding can turn.
-    atol = 2e-3 if variant == "pix2pix" else 1e-4
+    # The gradient of an absolute difference, of weight 100, is a sign, which rounding can turn. R1
+    # and R2 are of slopes, which jump where a unit turns on.
+    atol = 2e-3 if variant in ("pix2pix", "r3gan") else 1e-4
     assert ours.keys() == theirs.keys()
     for key, weight in ours.items():
         np.testing.assert_allclose(weight, theirs[key], rtol=0, atol=atol, err_msg=key)

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import BACKEND, ROOT, mlp_gan, points, python
+from shared_steps import assert_same_steps
 
 SCRIPT = Path(__file__).with_name("on_ranks.py")
 pytestmark = pytest.mark.once
 
 
-def run(case, count, folder):
+def run(case, count, folder, *words):
     """What each of `count` processes has computed; None for one that was killed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -28,7 +29,7 @@ def run(case, count, folder):
         processes = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, SCRIPT, case, str(rank), str(count), str(port)],
+                    [sys.executable, SCRIPT, case, str(rank), str(count), str(port), *words],
                     cwd=folder, env=environment, text=True, stdout=subprocess.PIPE,
                 )
             )
@@ -65,6 +66,17 @@ def test_several_processes_train_as_one(case, count, tmp_path):
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("count", [2, 4])
+def test_the_steps_of_the_zoo_are_those_of_one_process(count, tmp_path):
+    """Batch normalization is over the whole batch, and a penalty's gradient goes through it."""
+    variants = "dcgan", "wgan_gp", "projection"
+    for processes in (1, count):
+        run("variants", processes, tmp_path, *variants)
+    for variant in variants:
+        assert_same_steps(tmp_path, variant, count)
+
+
+@pytest.mark.full
 def test_each_process_draws_its_own_noise_in_one_order_of_the_data(tmp_path):
     one, two = run("noise", 2, tmp_path)
     assert one["drawn"] != two["drawn"] and one["seed"] == two["seed"]
@@ -73,6 +85,18 @@ def test_each_process_draws_its_own_noise_in_one_order_of_the_data(tmp_path):
 def test_one_decision_to_stop_and_one_writer(tmp_path):
     one, two = run("decisions", 2, tmp_path)
     assert one == {"epochs": 2, "writes": True} and two == {"epochs": 2, "writes": False}
+
+
+@pytest.mark.full
+def test_the_processes_share_what_is_evaluated_within_fit(tmp_path):
+    [one] = run("evaluated", 1, tmp_path)
+    two = run("evaluated", 2, tmp_path)
+    for name, [value] in one["history"].items():
+        np.testing.assert_allclose(two[0]["history"][name], value, rtol=1e-4, atol=1e-5)
+    assert two[0] == two[1]
+    # Batches of 16 and 5, generated and judged, twice; outside of fit, each makes all 21.
+    assert one["rows"] == 3 * [16] + 3 * [5] + 3 * [21]
+    assert two[0]["rows"] == 3 * [8] + 3 * [3] + 3 * [21]
 
 
 @pytest.mark.full
@@ -94,8 +118,9 @@ def test_errors_come_in_all_processes(tmp_path):
         assert report["works"] is None
 
 
-def test_the_other_process_is_killed(tmp_path):
-    one, two = run("killed", 2, tmp_path)
+@pytest.mark.parametrize("case", ["killed", pytest.param("stalled", marks=pytest.mark.full)])
+def test_the_other_process_is_killed(case, tmp_path):
+    one, two = run(case, 2, tmp_path)
     assert two is None and "Another of the 2 processes has ended" in one["error"]
 
 

@@ -74,11 +74,22 @@ def test_a_run_goes_on_with_fewer_processes(backend, tmp_path):
     assert len(after["run"]["d_loss"]) == 3
 
 
-@BOTH
-def test_the_other_process_is_killed(backend, tmp_path):
-    first, second = reports(start(backend, "killed", 2, tmp_path))
+@pytest.mark.parametrize(
+    ("backend", "case"), [("jax", "killed"), ("tensorflow", "killed"), ("tensorflow", "stalled")]
+)
+def test_the_other_process_is_killed(backend, case, tmp_path):
+    first, second = reports(start(backend, case, 2, tmp_path))
     assert second is None
-    assert "Another of the 2 processes has ended" in first["killed"]
+    assert "Another of the 2 processes has ended or does not answer" in first[case]
+
+
+def test_the_other_process_of_jax_is_stalled(tmp_path):
+    """JAX itself ends those that wait for it."""
+    first, second = start("jax", "stalled", 2, tmp_path)
+    _, said = first.communicate(timeout=240)
+    second.kill()
+    second.communicate()
+    assert first.returncode == -signal.SIGABRT and "stopped sending heartbeats" in said
 
 
 @BOTH

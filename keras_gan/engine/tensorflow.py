@@ -121,13 +121,33 @@ def _adam_step(optimizer, gradient, variable, learning_rate):
 
 
 def batch_norm(x, scale, offset, epsilon):
-    """Returns `x` normalized over all axes but the last, and the means and variances of these."""
+    """Returns `x` normalized over all axes but the last, and the means and variances of these.
+
+    Between the replicas of a `tf.distribute` strategy, they are those of the whole batch.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        mean, variance = _moments_of_all(x)
+        return (x - mean) * (scale * tf.math.rsqrt(variance + epsilon)) + offset, mean, variance
     empty = tf.zeros((0,))
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=scale, offset=offset, mean=empty, variance=empty, epsilon=epsilon
     )
     count = tf.cast(tf.size(x) // tf.size(mean), variance.dtype)
     return y, mean, variance * (count - 1) / count
+
+
+def _moments_of_all(x):
+    """Returns the means and variances over all axes but the last and over the replicas, whose parts
+    may differ in size.
+    """
+    axes = list(range(len(x.shape) - 1))
+    count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
+    mean = tf.reduce_mean(x, axes)
+    square = tf.math.reduce_variance(x, axes) + mean**2
+    sums = tf.concat([count * mean, count * square, [count]], axis=0)
+    sums = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
+    mean, square = tf.unstack(tf.reshape(sums[:-1] / sums[-1], (2, -1)))
+    return mean, square - mean**2
 
 
 def compiled(fn):

@@ -1,6 +1,7 @@
 """PyTorch: autograd, run eagerly or compiled (`torch_compile`)."""
 
 import contextlib
+import functools
 import os
 import warnings
 
@@ -199,6 +200,7 @@ class Trainer(Sharing, WithoutDynamo):
     """Fits `_step(batch) -> logs` to Keras' torch trainer."""
 
     _compiled_step: torch_compile.CompiledStep | None = None
+    _together = False
 
     @property
     def compilation(self):
@@ -224,6 +226,18 @@ class Trainer(Sharing, WithoutDynamo):
     def own_callbacks(self, callbacks):
         """Returns those of a training's callbacks that this process runs."""
         return callbacks if self.devices == 1 else torch_ranks.own_callbacks(callbacks)
+
+    @contextlib.contextmanager
+    def together(self):
+        self._together = self.devices > 1
+        try:
+            yield
+        finally:
+            self._together = False
+
+    def predicted(self, model, inputs):
+        predicted = functools.partial(super().predicted, model)
+        return torch_ranks.shared(predicted, inputs) if self._together else predicted(inputs)
 
     def fit(self, x=None, *, callbacks=(), epochs=1, steps_per_epoch=None, **kwargs):
         options = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, **kwargs}

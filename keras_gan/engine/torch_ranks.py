@@ -108,6 +108,24 @@ def part(values):
     return values[rank() :: count()]
 
 
+def shared(predict, inputs):
+    """Returns `predict(inputs)`, of which each rank computes an equal part.
+
+    Args:
+        predict: From arrays of a batch to an array.
+        inputs: Arrays `(batch, …)`, the same in all ranks, one or a list.
+    """
+    size = len(inputs[0] if isinstance(inputs, list) else inputs)
+    each = -(-size // count())
+    # What a batch lacks is made of its beginning, and left out at the end.
+    chosen = np.arange(rank() * each, (rank() + 1) * each) % size
+    own = predict(keras.tree.map_structure(lambda array: array[chosen], inputs))
+    own = torch.as_tensor(keras.ops.convert_to_numpy(own), device=_device())
+    parts = [torch.empty_like(own) for _ in range(count())]
+    dist.all_gather(parts, own)
+    return torch.cat(parts)[:size].cpu().numpy()
+
+
 def agreed(number: int) -> int:
     """Returns the first rank's number, which must fit into 63 bits."""
     return int(_gathered([number])[0, 0])

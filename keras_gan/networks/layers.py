@@ -21,24 +21,28 @@ MAX_VALUES = 1 << 26  # Of an image: 4096×4096 in colour are fewer.
 
 @keras.saving.register_keras_serializable(package="keras_gan")
 class BatchNormalization(layers.BatchNormalization):
-    """Keras' layer, trained on maps with the framework's own kernel where that is faster.
+    """Keras' layer, trained with the framework's own kernel where that is faster.
+
+    On several devices, it normalizes over the whole batch on every backend.
 
     Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
 
     def call(self, inputs, training=None, mask=None):
         plain = not (self.renorm or self.synchronized)
-        plain = plain and len(inputs.shape) == 4 and self.axis == -1
+        plain = plain and self.axis in (-1, len(inputs.shape) - 1) and mask is None
         if not (training and self.trainable and plain and engine.batch_norm):
             return super().call(inputs, training=training, mask=mask)
         x, width = ops.cast(inputs, "float32"), inputs.shape[-1]
+        if len(inputs.shape) != 4:
+            x = ops.reshape(x, (-1, 1, 1, width))
         gamma = ops.cast(self.gamma, "float32") if self.scale else ops.ones((width,))
         beta = ops.cast(self.beta, "float32") if self.center else ops.zeros((width,))
         y, mean, variance = engine.batch_norm(x, gamma, beta, self.epsilon)
         for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             value = moving.value
             moving.assign(value + (new - value) * (1.0 - self.momentum))
-        return ops.cast(y, self.compute_dtype)
+        return ops.cast(ops.reshape(y, ops.shape(inputs)), self.compute_dtype)
 
 
 # Files name Keras' layer, so that a generator of the zoo loads where this library is not installed.
