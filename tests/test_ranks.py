@@ -46,8 +46,8 @@ def run(case, count, folder, *words):
 @pytest.mark.parametrize(
     ("case", "count"),
     [
-        ("perceptrons", 2),
         ("convolutions", 2),
+        pytest.param("perceptrons", 2, marks=pytest.mark.full),
         pytest.param("overridden", 2, marks=pytest.mark.full),
         pytest.param("perceptrons", 4, marks=pytest.mark.full),
         pytest.param("convolutions", 4, marks=pytest.mark.full),
@@ -82,6 +82,7 @@ def test_each_process_draws_its_own_noise_in_one_order_of_the_data(tmp_path):
     assert one["drawn"] != two["drawn"] and one["seed"] == two["seed"]
 
 
+@pytest.mark.full
 def test_one_decision_to_stop_and_one_writer(tmp_path):
     one, two = run("decisions", 2, tmp_path)
     assert one == {"epochs": 2, "writes": True} and two == {"epochs": 2, "writes": False}
