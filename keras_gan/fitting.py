@@ -120,8 +120,10 @@ class Fitting:
         callbacks = self.own_callbacks(adapt_callbacks(callbacks, kwargs.get("verbose", "auto")))
         x = show_data(callbacks, x)
         seeded = Seeded(self, x)
-        if seeded.loader is not None:
-            shuffle = False  # They shuffle the samples; Keras would shuffle the batches as well.
+        # Those shuffle the samples; Keras would shuffle the batches as well. Of other loaders it says
+        # that it cannot, and that nobody has asked for.
+        of_keras = isinstance(x, keras.utils.PyDataset) and x.num_batches is not None
+        shuffle = shuffle and of_keras and seeded.loader is None
         if not getattr(x, "is_array", False):  # Of loaders, only the first batch was looked at.
             given = self.condition if batches.with_data(self.condition) else None
             x = watched(x, self.values, given)

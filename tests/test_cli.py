@@ -873,7 +873,8 @@ def test_translate(photos, conditional, tmp_path, capsys):
     assert main("translate", out, photos, "--out", tmp_path / "large") == 0
     names = [path.name for path in sorted((tmp_path / "large").iterdir())]
     assert names == [path.name for path in sorted(photos.iterdir())]
-    assert Image.open(tmp_path / "large" / names[0]).size == (8, 8)
+    with Image.open(tmp_path / "large" / names[0]) as image:
+        assert image.size == (8, 8)
     assert main("generate", out, "--out", tmp_path / "g.png") == 2
     assert "use keras-gan translate" in capsys.readouterr().err
     assert main(*training, "--condition", "labels", "--out", tmp_path / "other") == 2

@@ -475,6 +475,7 @@ def test_the_gradient_of_repeated_edges_is_that_of_torch(padding, side):
     torch.testing.assert_close(found, operation(gradient, x, padding))
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
 @torch_only
 @pytest.mark.parametrize("steps", [1, 2])
 def test_what_cannot_be_traced_runs_eagerly_with_one_warning(steps, uncompiled):
@@ -561,6 +562,7 @@ def joined(width, units):
     return keras.Model(inputs, keras.layers.Dense(units)(hidden))
 
 
+@pytest.mark.filterwarnings("ignore:No sample is of")
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_step_takes_the_condition(steps, uncompiled, monkeypatch):
     ends = []

@@ -201,6 +201,7 @@ def known_gan(condition, shape=SHAPE):
     return GAN(generator, discriminator, condition=condition, value_range=(-1, 1))
 
 
+@pytest.mark.filterwarnings("ignore:class_frechet_distance leaves out")
 def test_evaluate_and_report_score_the_classes():
     gan = known_gan(Labels(["a", "b", "c", "d"]))
     images, classes = shades([0, 1, 2, 3], 5)

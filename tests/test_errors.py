@@ -18,6 +18,9 @@ from conftest import (
 import keras_gan
 from keras_gan import GAN, networks
 
+# Two or three samples without a batch axis are read as samples and labels.
+pytestmark = pytest.mark.filterwarnings("ignore:The data gives labels")
+
 
 def image_gan(**options):
     gan = GAN(

@@ -191,6 +191,7 @@ def test_loaders(loader):
     assert history["d_real"] == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:The data gives labels")
 @pytest.mark.once
 @pytest.mark.parametrize("wrap", list(WRAPS)[1:])
 @pytest.mark.parametrize("loader", [tf_data, torch_loader, py_dataset, grain_map, generator])
@@ -213,6 +214,7 @@ def test_endless_data_with_steps_per_epoch():
         assert train(gan, data, epochs=2, steps_per_epoch=3)[1] == 6
 
 
+@pytest.mark.filterwarnings("ignore:The data gives labels")
 @pytest.mark.once
 @pytest.mark.parametrize("loader", [tf_data, torch_loader, py_dataset, grain_map])
 def test_validation_data_from_loaders(loader):
@@ -287,6 +289,7 @@ def test_lists_are_arrays():
     assert gan.evaluate(list(IMAGES), verbose=0) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The range of the generator")
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's own tensors and workers")
 def test_tensors_of_torch_and_loaders_with_workers():
     import torch

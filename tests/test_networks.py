@@ -52,6 +52,7 @@ def test_every_variant_makes_and_judges_every_size(variant, shape):
     assert np.isfinite(logits).all() and np.all(logits[0] != logits[1])
 
 
+@pytest.mark.filterwarnings("ignore:No sample is of")
 @pytest.mark.once
 @pytest.mark.parametrize("shape", [ODD, once((8, 8, 2))], ids=label)
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -245,6 +246,7 @@ def test_both_data_formats_give_the_same(shape, channels_first):
     assert np.ptp(images) > 0.1 and np.ptp(logits) > 1e-3
 
 
+@pytest.mark.filterwarnings("ignore:No sample is of")
 @pytest.mark.once
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_trains_channels_first_with_images_channels_last(variant, channels_first):

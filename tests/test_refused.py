@@ -189,7 +189,7 @@ def test_an_overridden_train_step_is_run():
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="TensorFlow and JAX compile it")
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("default:Noisy overrides train_step")
 def test_an_overridden_train_step_is_not_compiled_on_torch():
     gan = Noisy(generator(), network(2, layers.Dense(1)))
     gan.compile(jit_compile=True)

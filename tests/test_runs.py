@@ -280,6 +280,7 @@ def test_one_process_at_a_time(run):
     trained(run, small_gan(), points(16), batch_size=4)
 
 
+@pytest.mark.filterwarnings("ignore:.*g_loss is no longer finite")
 @once
 def test_an_epoch_whose_losses_are_not_finite_is_not_saved(tmp_path, monkeypatch):
     update = GAN._update_generator

@@ -171,6 +171,7 @@ def test_metrics_that_would_come_back_different_are_left_out(tmp_path):
     assert copy.compiled_distances == []
 
 
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")  # A preset has none.
 def test_loading_a_preset_fetches_no_extractor(tmp_path, monkeypatch):
     monkeypatch.setattr("keras_gan.metrics.inception.fetch", lambda *_: pytest.fail("fetched"))
     monkeypatch.setenv("KERAS_GAN_HOME", str(tmp_path))

@@ -78,6 +78,7 @@ def test_a_taken_name_is_refused(registry):
     keras_gan.register_model("dcgan", presets.get_recipe("dcgan"))  # Importing twice does no harm.
 
 
+@pytest.mark.filterwarnings("ignore:Of the 2 channels only the first")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant, registry, monkeypatch, tmp_path):
     """Every registered variant trains, evaluates, generates, saves and resumes."""
