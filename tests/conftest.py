@@ -32,6 +32,21 @@ if BACKEND == "torch":
     # Networks of a few units are done before other threads have woken up.
     torch.set_num_threads(1)
 
+# How a step runs: as plain Python, as the backend does by default, or traced for Inductor.
+MODES = {"eager": {"run_eagerly": True, "jit_compile": False}, "default": {}}
+if BACKEND == "torch":
+    MODES["traced"] = {"jit_compile": True}
+
+
+def in_modes(modes=MODES):
+    """Runs a test in each of these ways; JAX compiles every single operation of an eager step."""
+    full = {"eager"} if BACKEND == "jax" else ()
+    params = [
+        pytest.param(mode, id=name, marks=pytest.mark.full if name in full else ())
+        for name, mode in modes.items()
+    ]
+    return pytest.mark.parametrize("mode", params)
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "once: needs no backend, or starts processes of its own")

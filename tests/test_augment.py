@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import BACKEND, assert_equal, fit, numpy, pictures, value_and_gradients, values
+from conftest import assert_equal, fit, in_modes, numpy, pictures, value_and_gradients, values
 from keras import layers, ops
 from keras.optimizers import SGD
 
@@ -12,20 +12,11 @@ from keras_gan.augment import AdaptiveAugment, DiffAugment
 from keras_gan.presets import recipes
 
 ALL = "brightness,saturation,contrast,translation,cutout"
-MODES = {"eager": {"run_eagerly": True, "jit_compile": False}, "default": {}}
-if BACKEND == "torch":
-    MODES["traced"] = {"jit_compile": True}
-ALL_MODES = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+ALL_MODES = in_modes()
 SHAPES = pytest.mark.parametrize("shape", [(16, 11, 1), (9, 20, 3), (8, 8, 4)])
 
 
-@pytest.fixture(autouse=True)
-def uncompiled(monkeypatch):
-    """On torch, runs the traced graph as it is: all but Inductor's minutes of C++."""
-    if BACKEND == "torch":
-        from torch._inductor import compile_fx
-
-        monkeypatch.setattr(compile_fx, "compile_fx", lambda graph, arguments, **_: graph)
+pytestmark = pytest.mark.usefixtures("uncompiled")
 
 
 def images(shape, n=6, seed=0):

@@ -32,7 +32,7 @@ VARIANTS = [name for name in keras_gan.list_models() if not get_recipe(name).con
 
 
 # The others differ from these in their networks, or in a term.
-QUICK = ("dcgan", "r3gan", "wgan_gp")
+QUICK = ("dcgan", "wgan_gp")
 
 
 @pytest.mark.parametrize(

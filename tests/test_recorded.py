@@ -11,7 +11,7 @@ IMAGES = np.load(recorded.IMAGES)
 # one per kind of step is compared, and eager steps of JAX and TensorFlow go operation by operation.
 COMPILED, EAGER = (
     {"dcgan/compiled", "wgan_gp/compiled"},
-    {"dcgan/eager", "lsgan/eager", "wgan_gp/eager"},
+    {"dcgan/eager", "lsgan/eager", "vanilla/eager", "wgan_gp/eager", "lsgan/compiled"},
 )
 FULL = COMPILED if BACKEND == "torch" else EAGER
 LEFT_OUT = {"lsgan/compiled", "vanilla/compiled"} if BACKEND == "torch" else set()

@@ -3,27 +3,18 @@
 import keras
 import numpy as np
 import pytest
-from conftest import BACKEND, assert_equal, fit, mlp_gan, numpy, points, values
+from conftest import assert_equal, fit, in_modes, mlp_gan, numpy, points, values
 from keras import layers, ops
 from keras.optimizers import SGD, Adam
 
 from keras_gan import GAN, terms
 from keras_gan.losses import AdversarialLoss
 
-MODES = {"eager": {"run_eagerly": True, "jit_compile": False}, "default": {}}
-if BACKEND == "torch":
-    MODES["traced"] = {"jit_compile": True}
-ALL_MODES = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+ALL_MODES = in_modes()
 register = keras.saving.register_keras_serializable("test_seams")
 
 
-@pytest.fixture(autouse=True)
-def uncompiled(monkeypatch):
-    """On torch, runs the traced graph as it is: all but Inductor's minutes of C++."""
-    if BACKEND == "torch":
-        from torch._inductor import compile_fx
-
-        monkeypatch.setattr(compile_fx, "compile_fx", lambda graph, arguments, **_: graph)
+pytestmark = pytest.mark.usefixtures("uncompiled")
 
 
 # R3GAN's objective (arXiv:2501.05441): relativistic pairs, R1 and R2.

@@ -7,6 +7,7 @@ from conftest import (
     assert_equal,
     changed,
     fit,
+    in_modes,
     mlp_gan,
     numpy,
     pictures,
@@ -29,10 +30,10 @@ MODES = {
     "jit on": {"jit_compile": True},
 }
 MODES.pop("jit on" if BACKEND == "jax" else "jit off")
-ALL_MODES = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+ALL_MODES = in_modes(MODES)
 # Inductor takes some 20 s for the smallest step.
 QUICK = [name for name in MODES if name != "jit on" or BACKEND == "tensorflow"]
-QUICK_MODES = pytest.mark.parametrize("mode", [MODES[name] for name in QUICK], ids=QUICK)
+QUICK_MODES = in_modes({name: MODES[name] for name in QUICK})
 
 
 def sgd_gan(rate=0.1, mode=None, **options):
@@ -319,7 +320,7 @@ def test_dropout_is_new_at_every_step(mode):
     assert len(np.unique(rows, axis=0)) > 8  # Of 64 patterns, 24 times.
 
 
-@pytest.mark.parametrize("mode", [MODES["eager"], {}], ids=["eager", "auto"])
+@in_modes({name: MODES[name] for name in ("eager", "auto")})
 def test_epsilon_of_the_penalty_is_new_at_every_step(mode):
     """ε shows in the points between real 1 and fake 0 at which the critic is looked at."""
     seen = keras.Variable(np.zeros((8, 4)), dtype="float32", trainable=False, name="seen")
@@ -410,7 +411,7 @@ def test_each_discriminator_update_gets_its_own_share(monkeypatch):
     assert sorted(np.concatenate(shares)) == list(range(12))
 
 
-@pytest.mark.parametrize("mode", [MODES["eager"], {}], ids=["eager", "auto"])
+@in_modes({name: MODES[name] for name in ("eager", "auto")})
 @pytest.mark.parametrize(
     ("n", "batch", "steps", "lost"),
     [(10, 4, 1, []), (13, 5, 2, [4, 9, 12]), (21, 10, 5, [])],
@@ -428,7 +429,7 @@ def test_left_over_samples(n, batch, steps, lost, mode):
 # The moving average.
 
 
-@pytest.mark.parametrize("mode", [MODES["eager"], {}], ids=["eager", "auto"])
+@in_modes({name: MODES[name] for name in ("eager", "auto")})
 @pytest.mark.parametrize("momentum", [0.3, 0.999])
 def test_ema_is_its_recursion(momentum, mode):
     """avg ← m avg + (1 − m) w with m = min(momentum, (1 + t) / (10 + t)) after update t."""
