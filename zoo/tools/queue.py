@@ -66,7 +66,7 @@ def main():
     parser.add_argument("names", nargs="*", choices=[[], *RUNS], help="some of the runs")
     parser.add_argument("--run", action="store_true", help="train, rather than tell the state")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()  # Names may follow --run.
     for seed in options.seeds:
         for name in options.names or RUNS:
             folder = options.folder / f"{name}-{seed}"
