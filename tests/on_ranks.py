@@ -119,10 +119,10 @@ def evaluated():
     return {"history": history, "rows": rows, "alone": alone}
 
 
-def resumed():
+def resumed(totals=(1, 3)):
     """A run of one epoch, and then of three: the processes read one state, and one writes."""
     epochs = []
-    for total in (1, 3):
+    for total in totals:
         gan = mlp_gan(ema_momentum=0.9)
         gan.compile()
         run = keras_gan.runs.Run("run")
@@ -136,6 +136,11 @@ def resumed():
         "drawn": drawn,
         "updates": int(gan.optimizer.iterations),
     }
+
+
+def gone_on():
+    """That run, with another number of processes."""
+    return resumed(totals=(4,))
 
 
 def errors():

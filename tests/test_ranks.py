@@ -106,6 +106,9 @@ def test_a_run_is_resumed_by_all_processes(tmp_path):
     assert one["epochs"] == two["epochs"] == [1, 3] and one["updates"] == two["updates"] == 12
     assert one["weights"] == two["weights"] and one["drawn"] != two["drawn"]
     assert (tmp_path / "run" / "metadata.json").is_file()
+    [alone] = run("gone_on", 1, tmp_path)
+    assert alone["epochs"] == [4] and alone["updates"] == 16
+    assert alone["weights"] != one["weights"] and np.isfinite(alone["weights"]).all()
 
 
 def test_errors_come_in_all_processes(tmp_path):
