@@ -120,8 +120,8 @@ class Fitting:
         callbacks = self.own_callbacks(adapt_callbacks(callbacks, kwargs.get("verbose", "auto")))
         x = show_data(callbacks, x)
         seeded = Seeded(self, x)
-        # Those shuffle the samples; Keras would shuffle the batches as well. Of other loaders it says
-        # that it cannot, and that nobody has asked for.
+        # Ours shuffle the samples; Keras would shuffle the batches as well. Of loaders that it cannot
+        # shuffle it would say so, which nobody has asked for.
         of_keras = isinstance(x, keras.utils.PyDataset) and x.num_batches is not None
         shuffle = shuffle and of_keras and seeded.loader is None
         if not getattr(x, "is_array", False):  # Of loaders, only the first batch was looked at.

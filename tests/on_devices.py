@@ -82,10 +82,10 @@ def own(x):
 
 
 for variant in VARIANTS:
-    from shared_steps import taught
+    from shared_steps import first_steps
 
     scope = strategy.scope if strategy else contextlib.nullcontext
-    losses, gradients = taught(variant, own, scope=scope)
+    losses, gradients = first_steps(variant, own, scope=scope)
     np.savez(f"{variant}-{COUNT}.npz", **losses, discriminator=gradients[0], generator=gradients[1])
 if VARIANTS:
     sys.exit()

@@ -191,14 +191,14 @@ stalled = killed
 
 def variants():
     """The first steps of each variant that is named; see `shared_steps.py`."""
-    from shared_steps import taught
+    from shared_steps import first_steps
 
     def ordered(x, updates):  # A process takes every COUNT-th sample, and so does an update of it.
         parts = x.reshape(-1, COUNT, updates, *x.shape[1:])
         return np.ascontiguousarray(parts.swapaxes(1, 2)).reshape(x.shape)
 
     for variant in sys.argv[5:]:
-        losses, [discriminator, generator] = taught(variant, lambda x: x[RANK::COUNT], ordered)
+        losses, [discriminator, generator] = first_steps(variant, lambda x: x[RANK::COUNT], ordered)
         if RANK == 0:
             path = f"{variant}-{COUNT}.npz"
             np.savez(path, **losses, discriminator=discriminator, generator=generator)

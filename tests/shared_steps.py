@@ -31,7 +31,7 @@ def noise(distribution, part):
     return draw
 
 
-def taught(variant, part, ordered=lambda x, steps: x, scope=contextlib.nullcontext):
+def first_steps(variant, part, ordered=lambda x, steps: x, scope=contextlib.nullcontext):
     """Returns the losses of 20 steps as the recipe has them, and the gradients of a first step.
 
     Args:
@@ -52,9 +52,9 @@ def taught(variant, part, ordered=lambda x, steps: x, scope=contextlib.nullconte
     def fitted(gan, epochs):
         size = BATCH * gan.discriminator_steps
         images = np.random.default_rng(2).integers(0, 256, (size, *parity_run.SHAPE), dtype="uint8")
-        x, y = images, conditions_of(gan, size)
-        x, y = (part if part is None else ordered(part, gan.discriminator_steps) for part in (x, y))
-        return fit(gan, x, size, y=y, epochs=epochs)
+        steps, y = gan.discriminator_steps, conditions_of(gan, size)
+        y = None if y is None else ordered(y, steps)
+        return fit(gan, ordered(images, steps), size, y=y, epochs=epochs)
 
     def gradient(side):
         """The change of the weights in a step of SGD, the other network at rest."""
