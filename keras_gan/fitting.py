@@ -120,7 +120,7 @@ class Fitting:
         callbacks = self.own_callbacks(adapt_callbacks(callbacks, kwargs.get("verbose", "auto")))
         x = show_data(callbacks, x)
         seeded = Seeded(self, x)
-        # Ours shuffle the samples; Keras would shuffle the batches as well. Of loaders that it cannot
+        # Ours shuffle the samples; Keras would shuffle the batches as well. Of those that it cannot
         # shuffle it would say so, which nobody has asked for.
         of_keras = isinstance(x, keras.utils.PyDataset) and x.num_batches is not None
         shuffle = shuffle and of_keras and seeded.loader is None
