@@ -542,6 +542,7 @@ def test_networks_that_end_in_half_precision_take_the_penalty(policy):
     assert np.isfinite(fit(gan, points(8))["gradient_penalty"]).all()
 
 
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")  # Of the frozen layer.
 @pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
 def test_a_layer_frozen_after_compile_stays_in_float16(policy):
     gan = mlp_gan()
