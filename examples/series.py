@@ -41,7 +41,9 @@ def networks(units):
     x = layers.Dense(units, "relu")(x)
     generator = keras.Model(latents, layers.Dense(COLUMNS, "tanh")(x))
     series = keras.Input((LENGTH, COLUMNS))
-    x = layers.GRU(units, return_sequences=True)(series)
+    # A series is smooth: what is wrong with one shows in its slopes, which are small.
+    slopes = layers.ZeroPadding1D((1, 0))(20.0 * (series[:, 1:] - series[:, :-1]))
+    x = layers.GRU(units, return_sequences=True)(layers.Concatenate()([series, slopes]))
     x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GRU(units)(x)])
     return generator, keras.Model(series, layers.Dense(1)(x))
 
